@@ -1,0 +1,1 @@
+"""The lab: hosts and release files of a whole cluster on one machine."""

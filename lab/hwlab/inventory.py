@@ -1,0 +1,149 @@
+"""The hosts of a topology's sample inventory, and the lab's own inventory of connection variables."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwlab import proc
+from hwlab.paths import Lab
+from hwlab.ui import LabError
+
+USER = "admin"
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What the lab needs to know of an inventory."""
+
+    name: str
+    addresses: Mapping[str, str]
+    kubernetes: str | None
+
+
+def directory(repository: Path, topology: str) -> Path:
+    """A topology's sample inventory."""
+    path = repository / "inventory" / topology
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", topology) or not path.is_dir():
+        known = sorted(child.name for child in (repository / "inventory").glob("*") if child.is_dir())
+        raise LabError(f"there is no topology {topology!r}; inventory/ has: {', '.join(known) or 'none'}")
+    return path
+
+
+def parse(name: str, listing: Mapping[str, Any]) -> Topology:
+    """Reads what `ansible-inventory --list` printed."""
+    variables: Mapping[str, Mapping[str, Any]] = listing.get("_meta", {}).get("hostvars", {})
+    names: set[str] = set()
+    for group, content in listing.items():
+        if group != "_meta":
+            names.update(content.get("hosts", ()))
+    names |= set(variables)
+    if not names:
+        raise LabError(f"inventory/{name} has no hosts: the lab would have nothing to run")
+    addresses: dict[str, str] = {}
+    for host in sorted(names):
+        address = variables.get(host, {}).get("ansible_host")
+        if not _HOST_NAME.fullmatch(host):
+            raise LabError(f"inventory/{name}: {host!r} can't be a host's name: small letters, digits and '-' only")
+        if not address:
+            raise LabError(f"inventory/{name}: host {host} has no ansible_host")
+        if address in addresses.values():
+            other = next(key for key, value in addresses.items() if value == address)
+            raise LabError(f"inventory/{name}: hosts {other} and {host} have the same ansible_host {address}")
+        addresses[host] = str(address)
+    versions = {str(v["cluster_version"]) for v in variables.values() if "cluster_version" in v}
+    return Topology(name, addresses, versions.pop() if len(versions) == 1 else None)
+
+
+def read(repository: Path, name: str) -> Topology:
+    """Reads a topology's inventory with ansible's own eyes."""
+    command = [str(Path(sys.executable).parent / "ansible-inventory"), "-i", str(directory(repository, name)), "--list"]
+    # The caller's ansible settings (vault, plugins, other inventories) are not the sample's.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    environment["ANSIBLE_LOCALHOST_WARNING"] = "False"
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        cwd="/",
+    )
+    if result.returncode != 0:
+        raise LabError(f"ansible can't read inventory/{name}: {(result.stderr or result.stdout).strip()}")
+    return parse(name, json.loads(result.stdout))
+
+
+def ssh_options(lab: Lab) -> list[str]:
+    """How to reach the lab's hosts, and nothing of the user's own SSH settings."""
+    return [
+        "-F/dev/null",
+        f"-oUserKnownHostsFile={lab.known_hosts}",
+        "-oStrictHostKeyChecking=yes",
+        "-oIdentitiesOnly=yes",
+        "-oConnectTimeout=5",
+        # A host that lost power must not hold a shared connection's users for long.
+        "-oServerAliveInterval=5",
+        "-oServerAliveCountMax=3",
+        "-oLogLevel=ERROR",
+    ]
+
+
+def control_path(lab: Lab, address: str = "%h") -> str:
+    """Where ansible's shared SSH connection to an address has its socket (its path may have 107 bytes)."""
+    return str(lab.sockets / f"{address}-%p-%r") if address == "%h" else str(lab.sockets / f"{address}-22-{USER}")
+
+
+def connection(lab: Lab) -> dict[str, Any]:
+    """The connection variables of all hosts."""
+    shared = f"-oControlMaster=auto -oControlPersist=120s -oControlPath={control_path(lab)}"
+    return {
+        "ansible_user": USER,
+        "ansible_ssh_private_key_file": str(lab.key),
+        "ansible_become": True,
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_args": shared,
+        "ansible_ssh_common_args": " ".join(ssh_options(lab)),
+    }
+
+
+def variables(lab: Lab, mirror_url: str, kubernetes: str | None) -> dict[str, Any]:
+    """The variables that only the lab can know."""
+    values: dict[str, Any] = {
+        "release__mirror_url": mirror_url,
+        "cluster_controller_dir": str(lab.controller),
+        "kubectl__kubeconfig": str(lab.kubeconfig),
+    }
+    if kubernetes:
+        values["cluster_version"] = kubernetes
+    return values
+
+
+def to_yaml(values: Mapping[str, Any], comment: str) -> str:
+    """YAML of a flat mapping; JSON's scalars are YAML's."""
+    return f"# {comment}\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+
+
+def write(lab: Lab, topology: Topology, mirror_url: str, kubernetes: str | None) -> None:
+    """Writes the lab's inventory, to be used after the topology's own."""
+    all_vars = lab.inventory / "group_vars" / "all"
+    made = "Made by bin/lab; the next `up` writes it again."
+    exceptions = lab.repository / "lab" / "exceptions.yml"
+    hosts = "".join(f"    {host}: {{}}\n" for host in sorted(topology.addresses))
+    proc.write_atomic(lab.inventory / "hosts.yml", f"# {made}\nall:\n  hosts:\n{hosts}")
+    # Ansible reads these by name, and what is read later wins.
+    proc.write_atomic(all_vars / "1-connection.yml", to_yaml(connection(lab), made))
+    if exceptions.is_file():
+        proc.write_atomic(all_vars / "2-exceptions.yml", f"# {made} From lab/exceptions.yml.\n{exceptions.read_text()}")
+    else:
+        (all_vars / "2-exceptions.yml").unlink(missing_ok=True)
+    proc.write_atomic(all_vars / "3-lab.yml", to_yaml(variables(lab, mirror_url, kubernetes), made))

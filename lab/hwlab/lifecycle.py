@@ -1,0 +1,219 @@
+"""A lab's life: made, repaired, described, taken down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hwlab import cgroups, hosts, inventory, mirrorctl, network, paths, proc, release, rootfs, system
+from hwlab.locks import locked, locked_or_error
+from hwlab.paths import Lab
+from hwlab.ui import LabError, Progress
+
+DEFAULT_TOPOLOGY = "stacked"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a lab was made with."""
+
+    topology: str
+    kubernetes: str | None
+    mirror: str
+    bridge: str
+
+    @classmethod
+    def read(cls, lab: Lab) -> State | None:
+        """None when the lab was never made."""
+        try:
+            return cls(**json.loads(lab.state.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def need(lab: Lab) -> State:
+    """The state of a lab that must be there."""
+    state = State.read(lab)
+    if state is None:
+        raise LabError(f"there is no lab {lab.name!r}: make it with 'bin/lab up --name {lab.name}'")
+    return state
+
+
+def need_network(lab: Lab) -> State:
+    """The state of a lab whose hosts have a network to be reached in."""
+    state = need(lab)
+    system.need_root()
+    if not network.exists(lab.netns):
+        raise LabError(f"lab {lab.name!r} is not up: start it with 'bin/lab up --name {lab.name}' (or 'hosts up')")
+    return state
+
+
+def ensure_release(kubernetes: str | None, source: str, progress: Progress) -> Path:
+    """Makes the release files of a version unless the cache has them; returns the mirror's directory."""
+    versions = release.Versions(kubernetes=kubernetes) if kubernetes else release.Versions()
+    try:
+        return release.ensure(versions, paths.cache(), source, rootfs.architecture(), progress.say)
+    except release.ReleaseError as error:
+        raise LabError(str(error)) from None
+
+
+def clear_lost(progress: Progress) -> None:
+    """Clears labs whose directory is gone (a clone that was deleted with its lab running)."""
+    for record in paths.RUN.glob("*/lab.json"):
+        try:
+            data = json.loads(record.read_text())
+            lab = Lab(str(data["name"]), Path(data["repository"]))
+        except (OSError, ValueError, KeyError, LabError):
+            continue
+        if lab.run != record.parent or lab.directory.is_dir():
+            continue
+        try:
+            with locked_or_error(lab.up_lock, "busy"), locked_or_error(lab.hosts_lock, "busy"):
+                if not lab.directory.is_dir():
+                    progress.say(f"clearing lab {lab.name!r} of {lab.repository}, whose directory is gone")
+                    _destroy(lab)
+        except LabError as error:
+            progress.say(f"cannot clear lab {lab.name!r} of {lab.repository} now: {error}")
+
+
+def hosts_up(
+    lab: Lab, topology: str | None, kubernetes: str | None, source: str, with_release: bool, progress: Progress
+) -> State:
+    """Brings hosts, mirror and inventory to what they must be."""
+    system.need_root()
+    clear_lost(progress)
+    before = State.read(lab)
+    if before and topology and topology != before.topology:
+        raise LabError(
+            f"lab {lab.name!r} has topology {before.topology!r}: take it down first,"
+            f" or use another --name for {topology!r}"
+        )
+    wanted = inventory.read(lab.repository, topology or (before.topology if before else DEFAULT_TOPOLOGY))
+    version = kubernetes or (before.kubernetes if before else None)
+    bridge = str(network.subnet(wanted.addresses.values())[1])
+    state = State(wanted.name, version, str(paths.cache() / "mirror"), bridge)
+    with locked(lab.hosts_lock, progress, f"it works on the hosts of lab {lab.name!r}"):
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            files = None
+            if with_release:
+                files = pool.submit(ensure_release, version or wanted.kubernetes, source, progress)
+            _hosts(lab, state, wanted, progress)
+            if files:
+                files.result()
+        _link_kubectl(lab, state, wanted)
+        mirrorctl.ensure(lab, bridge, Path(state.mirror))
+    return state
+
+
+def _hosts(lab: Lab, state: State, wanted: inventory.Topology, progress: Progress) -> None:
+    arch = rootfs.architecture()
+    ready = rootfs.directory(paths.cache(), arch).is_dir()
+    system.ensure_packages(not ready, progress)
+    system.load_modules()
+    # First of all, what tells everyone whose this is: whatever is made after it can be found and cleared.
+    lab.directory.mkdir(parents=True, exist_ok=True)
+    lab.sockets.mkdir(parents=True, exist_ok=True)
+    lab.sockets.chmod(0o700)
+    proc.write_atomic(lab.record, json.dumps({"name": lab.name, "repository": str(lab.repository)}) + "\n")
+    system.raise_limits()
+    base = rootfs.ensure(paths.cache(), progress)
+    proc.write_atomic(lab.state, json.dumps(asdict(state)) + "\n")
+    network.ensure(lab.netns, network.subnet(wanted.addresses.values()))
+    with progress.step(f"{len(wanted.addresses)} hosts of inventory/{wanted.name}"):
+        hosts.ensure(lab, wanted.addresses, base, progress)
+    inventory.write(lab, wanted, mirror_url(state), state.kubernetes)
+
+
+def mirror_url(state: State) -> str:
+    """Where hosts find release files."""
+    return f"http://{state.bridge}:{network.MIRROR_PORT}"
+
+
+def kubectl(mirror: Path, version: str) -> Path:
+    """A version's kubectl in the mirror."""
+    return mirror / f"dl.k8s.io/release/v{version}/bin/linux/{rootfs.architecture()}/kubectl"
+
+
+def _link_kubectl(lab: Lab, state: State, wanted: inventory.Topology) -> None:
+    version = state.kubernetes or wanted.kubernetes or release.Versions().kubernetes
+    target = kubectl(Path(state.mirror), version)
+    lab.bin.mkdir(parents=True, exist_ok=True)
+    link = lab.bin / "kubectl"
+    if target.is_file():
+        target.chmod(0o755)
+        temporary = lab.bin / ".kubectl"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(link)
+    else:
+        link.unlink(missing_ok=True)
+
+
+def down(lab: Lab, progress: Progress) -> None:
+    """Takes a lab away: hosts, their disks, network, mirror, groups, and its directory."""
+    system.need_root()
+    message = f"lab {lab.name!r} is at work in {{holder}} (bin/lab up): wait for it, or end it first"
+    busy = f"it works on the hosts of lab {lab.name!r}"
+    with locked_or_error(lab.up_lock, message), locked(lab.hosts_lock, progress, busy):
+        if not (lab.directory.exists() or lab.run.exists() or network.exists(lab.netns)):
+            progress.say(f"there is no lab {lab.name!r}")
+            return
+        with progress.step(f"taking lab {lab.name!r} down"):
+            _destroy(lab)
+    clear_lost(progress)
+
+
+def _destroy(lab: Lab) -> None:
+    hosts.hang_up(lab)
+    cgroups.kill(lab.id)
+    for name in hosts.made(lab):
+        hosts.remove(lab, name)
+    mirrorctl.stop(lab)
+    network.remove(lab.netns)
+    if lab.directory.exists():
+        # One file system only: should anything be mounted below, it's not ours to empty.
+        proc.run(["rm", "-rf", "--one-file-system", str(lab.directory)])
+    # The record goes last: until here, the next `up` or `down` would find what is left.
+    shutil.rmtree(lab.run, ignore_errors=True)
+    system.put_limits_back()
+
+
+def stop(lab: Lab, names: Sequence[str], progress: Progress) -> None:
+    """Cuts hosts' power, all at once."""
+    need_network(lab)
+    for name in names:
+        _need_host(lab, name)
+    with locked(lab.hosts_lock, progress, f"it works on the hosts of lab {lab.name!r}"):
+        on = [name for name in names if hosts.running(lab, name)]
+        with ThreadPoolExecutor(max_workers=max(len(on), 1)) as pool:
+            list(pool.map(lambda name: hosts.power_off(lab, name), on))
+    for name in names:
+        progress.say(f"{name} has lost its power" if name in on else f"{name} is off already")
+
+
+def start(lab: Lab, names: Sequence[str], progress: Progress) -> None:
+    """Gives hosts their power back and waits until they answer."""
+    need_network(lab)
+    for name in names:
+        _need_host(lab, name)
+    with locked(lab.hosts_lock, progress, f"it works on the hosts of lab {lab.name!r}"):
+        for name in names:
+            if hosts.running(lab, name):
+                progress.say(f"{name} runs already")
+        hosts.start(lab, names, progress)
+
+
+def _need_host(lab: Lab, name: str) -> None:
+    names = hosts.made(lab)
+    if name not in names:
+        raise LabError(f"lab {lab.name!r} has no host {name!r}; it has: {', '.join(names) or 'none'}")
+
+
+def address_of(lab: Lab, name: str) -> str:
+    """A host's address."""
+    _need_host(lab, name)
+    return str(hosts.describe(lab, name)["address"])

@@ -1,0 +1,118 @@
+"""A lab's network: a namespace of its own with a bridge, so that labs with the same addresses run side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ipaddress
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from hwlab import proc
+from hwlab.ui import LabError
+
+BRIDGE = "hwlab0"
+MIRROR_PORT = 8080
+_NETNS_DIRECTORY = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
+
+Result = TypeVar("Result")
+
+
+def subnet(addresses: Iterable[str]) -> ipaddress.IPv4Network:
+    """The one /24 that all hosts are in; its first address is the lab's bridge."""
+    networks: set[ipaddress.IPv4Network] = set()
+    for address in addresses:
+        try:
+            networks.add(ipaddress.IPv4Network(f"{ipaddress.IPv4Address(address)}/24", strict=False))
+        except ValueError:
+            raise LabError(f"the lab needs an IPv4 ansible_host for each host, not {address!r}") from None
+    if len(networks) != 1:
+        raise LabError(f"the lab's hosts must be in one /24 network, not in {sorted(map(str, networks)) or 'none'}")
+    network = networks.pop()
+    if str(network[1]) in set(addresses):
+        raise LabError(f"{network[1]} is the lab's own address (its bridge and mirror): give that host another one")
+    return network
+
+
+def path(netns: str) -> Path:
+    """The namespace's file, for nsenter."""
+    return _NETNS_DIRECTORY / netns
+
+
+def exists(netns: str) -> bool:
+    """Whether the namespace is there, and not only the file that a machine's restart left."""
+    try:
+        return path(netns).stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+    except OSError:
+        return False
+
+
+def enter(netns: str) -> list[str]:
+    """The start of a command that runs in the namespace. ('ip netns exec' would hide the cgroups.)"""
+    return ["nsenter", f"--net={path(netns)}"]
+
+
+def ensure(netns: str, network: ipaddress.IPv4Network) -> None:
+    """Makes what is missing of the namespace and its bridge."""
+    if not exists(netns):
+        path(netns).unlink(missing_ok=True)
+        proc.run(["ip", "netns", "add", netns])
+    ip = ["ip", "-n", netns]
+    if proc.run([*ip, "link", "show", "dev", BRIDGE], check=False).returncode != 0:
+        proc.run([*ip, "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0", "stp_state", "0"])
+    proc.run([*ip, "link", "set", "lo", "up"])
+    proc.run([*ip, "address", "replace", f"{network[1]}/{network.prefixlen}", "dev", BRIDGE])
+    proc.run([*ip, "link", "set", BRIDGE, "up"])
+
+
+def remove(netns: str) -> None:
+    """Removes the namespace with all in it."""
+    if exists(netns):
+        proc.run(["ip", "netns", "delete", netns])
+    path(netns).unlink(missing_ok=True)
+
+
+def inside(netns: str, function: Callable[[], Result]) -> Result:
+    """Calls the function in a thread that is in the namespace; its sockets are too."""
+    outcome: list[Result] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            libc = ctypes.CDLL(None, use_errno=True)
+            fd = os.open(path(netns), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if libc.setns(fd, _CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f"cannot enter {path(netns)}")
+            finally:
+                os.close(fd)
+            outcome.append(function())
+        except BaseException as error:  # handed to the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return outcome[0]
+
+
+def greets(address: str, port: int, greeting: bytes, timeout: float = 1.0) -> bool:
+    """Whether a server answers there with this greeting."""
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout) as connection:
+        connection.settimeout(timeout)
+        return connection.recv(len(greeting)) == greeting
+    return False
+
+
+def listens(address: str, port: int, timeout: float = 1.0) -> bool:
+    """Whether a server accepts connections there."""
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout):
+        return True
+    return False

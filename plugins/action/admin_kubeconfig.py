@@ -1,0 +1,131 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Writes the administrator's kubeconfig on the controller; touches that file and no host."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import socket
+import tempfile
+from urllib.parse import urlsplit
+
+import yaml
+from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError, key_pem, make_key, public_pem
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.text import to_yaml_text
+from cryptography.hazmat.primitives import serialization
+
+GROUP = "hardway:cluster-admins"
+
+
+class ActionModule(ActionBase):
+    """Keeps certificate, key, addresses and the current context of one kubeconfig."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        args = self._task.args
+        pki = Pki(args["pki_dir"], args.get("passphrase"))
+        path = os.path.expanduser(args["path"])
+        try:
+            if pki.state() == "absent" and self._task.check_mode:
+                return dict(result, changed=True, path=path)
+            before = _read(path)
+            after, renewed = _kubeconfig(pki, args, before)
+        except PkiError as error:
+            return dict(result, failed=True, changed=False, msg=str(error))
+        changed = before != after
+        if changed and not self._task.check_mode:
+            _write(path, to_yaml_text(after))
+        words = "present\n" if not changed else (renewed or "other servers or another current context") + "\n"
+        diff = {"before_header": path, "after_header": path, "before": "present\n" if before else "absent\n", "after": words}
+        return dict(result, changed=changed, path=path, diff=diff if changed else [])
+
+
+def _kubeconfig(pki, args, before):
+    """The wished kubeconfig as a dict, and why its certificate was issued anew or None."""
+    user = {"ca": "kubernetes", "common_name": args["user"], "organizations": [GROUP], "sans": [], "usages": ["client"]}
+    certificate, key = _present_pair(before)
+    reason = pki.why_renew(user, certificate, _public(key))
+    if reason:
+        new_key = make_key("ecdsa-p256")
+        key = key_pem(new_key).decode()
+        certificate = pki.sign(user, new_key.public_key(), int(args.get("days") or 90))
+    ca = _encode(pki.read("kubernetes-ca.crt"))
+    name = args["cluster_name"]
+    servers = {"%s-%s" % (name, host): server for host, server in args["servers"].items()}
+    if args.get("endpoint"):
+        servers = dict({name: "https://" + args["endpoint"]}, **servers)
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": entry, "cluster": {"server": server, "certificate-authority-data": ca}}
+            for entry, server in servers.items()
+        ],
+        "users": [
+            {
+                "name": args["user"],
+                "user": {"client-certificate-data": _encode(certificate), "client-key-data": _encode(key)},
+            }
+        ],
+        "contexts": [{"name": entry, "context": {"cluster": entry, "user": args["user"]}} for entry in servers],
+        "current-context": _current(servers, (before or {}).get("current-context")),
+    }, reason
+
+
+def _current(servers, present):
+    order = [present] if present in servers else []
+    order += [entry for entry in servers if entry not in order]
+    return next((entry for entry in order if _answers(servers[entry])), order[0])
+
+
+def _answers(server):
+    url = urlsplit(server)
+    try:
+        with socket.create_connection((url.hostname, url.port or 443), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return yaml.safe_load(stream)
+    except FileNotFoundError:
+        return None
+    except (OSError, yaml.YAMLError) as error:
+        raise PkiError("%s can't be read: %s. Move it away to have it made anew." % (path, error)) from error
+
+
+def _write(path, text):
+    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".kubeconfig-")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.replace(temporary, path)
+
+
+def _present_pair(before):
+    try:
+        user = before["users"][0]["user"]
+        return _decode(user["client-certificate-data"]), _decode(user["client-key-data"])
+    except (KeyError, IndexError, TypeError, binascii.Error, UnicodeDecodeError):
+        return None, None
+
+
+def _public(key):
+    try:
+        return public_pem(serialization.load_pem_private_key(key.encode(), None).public_key()) if key else None
+    except ValueError:
+        return None
+
+
+def _encode(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+def _decode(text):
+    return base64.b64decode(text).decode()

@@ -1,0 +1,24 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Shows every finding in one message and stops the run. Touches nothing."""
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """Fails when there are findings."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        findings = {host: list(sentences) for host, sentences in (self._task.args.get("findings") or {}).items() if sentences}
+        result.update(changed=False, findings=findings)
+        if findings:
+            lines = ["%s. Nothing was changed on any host." % self._task.args["what"]]
+            for host, sentences in sorted(findings.items()):
+                lines += ["- %s%s" % (host + ": " if host else "", sentence) for sentence in sentences]
+            result.update(failed=True, msg="\n".join(lines))
+        return result

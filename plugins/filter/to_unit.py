@@ -1,0 +1,65 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: to_unit
+short_description: The text of a systemd unit from data
+version_added: 0.1.0
+author: hardway.kubernetes authors (@hardway)
+description:
+  - Sections hold settings. A list repeats a setting, None leaves it out. C(ExecStart) given as a list is one command with its arguments, quoted as systemd wants it.
+options:
+  _input:
+    description: Sections of the unit.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+text: "{{ {'Service': {'ExecStart': ['/bin/true']}} | hardway.kubernetes.to_unit }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The unit.
+  type: str
+"""
+
+
+def _word(word):
+    word = str(word).replace("\\", "\\\\").replace("%", "%%")
+    if any(character in word for character in " \t\"'$;"):
+        return '"%s"' % word.replace('"', '\\"').replace("$", "$$")
+    return word
+
+
+def _value(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def to_unit(sections):
+    """The text of a unit from a dict of dicts."""
+    lines = ["# Written by hardway.kubernetes; set the role's variables instead of editing this file."]
+    for section, settings in sections.items():
+        lines += ["", "[%s]" % section]
+        for key, value in settings.items():
+            if value is None:
+                continue
+            if key == "ExecStart" and isinstance(value, (list, tuple)):
+                lines.append("ExecStart=" + " \\\n  ".join(_word(word) for word in value))
+            elif isinstance(value, (list, tuple)):
+                lines += ["%s=%s" % (key, _value(entry)) for entry in value]
+            else:
+                lines.append("%s=%s" % (key, _value(value)))
+    return "\n".join(lines) + "\n"
+
+
+class FilterModule:
+    """The filter to_unit."""
+
+    def filters(self):
+        return {"to_unit": to_unit}

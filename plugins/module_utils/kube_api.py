@@ -1,0 +1,196 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A small client of the Kubernetes API with nothing but Python's standard library: objects, and commands in pods.
+
+It takes several servers and goes on with the next where one does not answer, so that no server is special.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import socket
+import ssl
+import struct
+from urllib.parse import quote, urlencode, urlsplit
+
+API_SPEC = {
+    "servers": {"type": "list", "elements": "str", "required": True},
+    "ca": {"type": "str"},
+    "client_certificate": {"type": "str"},
+    "client_key": {"type": "str", "no_log": True},
+}
+FIELD_MANAGER = "hardway.kubernetes"
+
+
+class ApiError(Exception):
+    """The API refused a request; status is the HTTP status, or 0 where no server answered."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+class Api:
+    """The API of one cluster.
+
+    :arg servers: list of https:// addresses, tried in turn.
+    :arg ca, certificate, key: PEM text; the key stays in memory.
+    :arg timeout: seconds for one request.
+    """
+
+    def __init__(self, servers, ca, certificate, key, timeout=15):
+        self.servers = list(servers)
+        self.timeout = timeout
+        self.context = ssl.create_default_context(cadata=ca)
+        handle = os.memfd_create("client")
+        try:
+            os.write(handle, (certificate.strip() + "\n" + key).encode())
+            self.context.load_cert_chain("/proc/self/fd/%d" % handle)
+        finally:
+            os.close(handle)
+        self.connection = None
+
+    @classmethod
+    def from_params(cls, params, timeout=15):
+        """From a module's parameters as in API_SPEC."""
+        return cls(params["servers"], params["ca"], params["client_certificate"], params["client_key"], timeout)
+
+    def request(self, method, path, body=None, content_type="application/json", timeout=None):
+        """One request; returns the decoded JSON answer, or text where it is none. Raises ApiError."""
+        wrong = []
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        for dummy in range(len(self.servers)):
+            server = urlsplit(self.servers[0])
+            try:
+                if self.connection is None:
+                    self.connection = http.client.HTTPSConnection(
+                        server.hostname, server.port, timeout=timeout or self.timeout, context=self.context
+                    )
+                self.connection.request(method, path, data, headers)
+                answer = self.connection.getresponse()
+                text = answer.read().decode("utf-8", "replace")
+                break
+            except (OSError, http.client.HTTPException) as error:
+                wrong.append("%s: %s" % (self.servers[0], error))
+                self.connection = None
+                self.servers.append(self.servers.pop(0))
+        else:
+            raise ApiError(0, "no API server answered: " + "; ".join(wrong))
+        if answer.status >= 400:
+            try:
+                message = json.loads(text).get("message", text)
+            except ValueError:
+                message = text
+            raise ApiError(answer.status, "%s %s: %s" % (method, path, message.strip()))
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    def get(self, path):
+        """GET, or None where there is no such object."""
+        try:
+            return self.request("GET", path)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def object_path(self, wish):
+        """The path of an object given as dict with apiVersion, kind and metadata. Kinds are looked up once a version."""
+        group_version = wish["apiVersion"]
+        root = ("/api/" if "/" not in group_version else "/apis/") + group_version
+        if not hasattr(self, "kinds"):
+            self.kinds = {}
+        if group_version not in self.kinds:
+            listing = self.request("GET", root)
+            self.kinds[group_version] = {
+                entry["kind"]: entry for entry in listing["resources"] if "/" not in entry["name"]
+            }
+        kind = self.kinds[group_version].get(wish["kind"])
+        if not kind:
+            raise ApiError(404, "the API knows no %s in %s" % (wish["kind"], group_version))
+        middle = "/namespaces/" + wish["metadata"].get("namespace", "default") if kind["namespaced"] else ""
+        return "%s%s/%s/%s" % (root, middle, kind["name"], quote(wish["metadata"]["name"]))
+
+    def apply(self, wish, dry_run=False):
+        """Server-side apply; returns (before or None, after)."""
+        path = self.object_path(wish)
+        before = self.get(path)
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        if dry_run:
+            query["dryRun"] = "All"
+        try:
+            after = self.request("PATCH", path + "?" + urlencode(query), wish, "application/apply-patch+yaml")
+        except ApiError as error:
+            if dry_run and before is None and error.status == 404:  # its namespace would be made first
+                return None, wish
+            raise
+        return before, after
+
+    def execute(self, namespace, pod, command, container=None, timeout=30):
+        """Run a command in a pod over WebSocket, as kubectl exec does. Returns (exit code, standard output, standard error)."""
+        query = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
+        if container:
+            query.append(("container", container))
+        path = "/api/v1/namespaces/%s/pods/%s/exec?%s" % (namespace, pod, urlencode(query))
+        server = urlsplit(self.servers[0])
+        with socket.create_connection((server.hostname, server.port), timeout) as plain:
+            with self.context.wrap_socket(plain, server_hostname=server.hostname) as stream:
+                return _exec_over(stream, server.netloc, path)
+
+
+def _exec_over(stream, host, path):
+    key = base64.b64encode(os.urandom(16)).decode()
+    lines = [
+        "GET %s HTTP/1.1" % path,
+        "Host: " + host,
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: " + key,
+        "Sec-WebSocket-Protocol: v5.channel.k8s.io, v4.channel.k8s.io",
+    ]
+    stream.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+    reader = stream.makefile("rb")
+    status = reader.readline().decode()
+    length = 0
+    while True:
+        line = reader.readline().strip()
+        if not line:
+            break
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    if " 101 " not in status:
+        raise ApiError(int(status.split()[1]) if status else 0, "exec: %s %s" % (status.strip(), reader.read(length).decode()))
+    channels = {1: b"", 2: b"", 3: b""}
+    while True:
+        head = reader.read(2)
+        if len(head) < 2:
+            break
+        size = head[1] & 0x7F
+        if size == 126:
+            size = struct.unpack(">H", reader.read(2))[0]
+        elif size == 127:
+            size = struct.unpack(">Q", reader.read(8))[0]
+        payload = reader.read(size)
+        if head[0] & 0x0F == 8:
+            break
+        if payload and payload[0] in channels:
+            channels[payload[0]] += payload[1:]
+    try:
+        outcome = json.loads(channels[3].decode() or "{}")
+    except ValueError:
+        outcome = {}
+    code = 0 if outcome.get("status") == "Success" else 1
+    for cause in (outcome.get("details") or {}).get("causes") or []:
+        if cause.get("reason") == "ExitCode":
+            code = int(cause["message"])
+    errors = channels[2].decode("utf-8", "replace")
+    if code and not errors:
+        errors = outcome.get("message", "")
+    return code, channels[1].decode("utf-8", "replace"), errors

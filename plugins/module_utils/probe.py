@@ -1,0 +1,94 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ask a service on this host or another whether it is healthy: over HTTP, HTTPS with client certificates, or a socket."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from urllib.parse import urlsplit
+
+PROBE_SPEC = {
+    "url": {"type": "str"},
+    "tcp": {"type": "str"},
+    "socket": {"type": "path"},
+    "ca": {"type": "path"},
+    "cert": {"type": "path"},
+    "key": {"type": "path", "no_log": False},  # a path, not a secret
+    "expect": {"type": "str"},
+    "within": {"type": "int", "default": 60},
+}
+
+
+def describe(probe):
+    """The probe's target in words."""
+    return probe.get("url") or probe.get("tcp") or probe.get("socket") or "nothing"
+
+
+def ask(probe, timeout=3.0):
+    """Probe once.
+
+    :arg probe: dict with one of url, tcp (host:port) or socket (a path); ca, cert and key are paths; expect is a text
+        that the answer must hold.
+    :returns: None when healthy, otherwise a sentence that says what is wrong.
+    """
+    try:
+        if probe.get("socket"):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(timeout)
+                connection.connect(probe["socket"])
+            return None
+        if probe.get("tcp"):
+            host, port = probe["tcp"].rsplit(":", 1)
+            with socket.create_connection((host.strip("[]"), int(port)), timeout):
+                return None
+        return _ask_http(probe, timeout)
+    except ssl.SSLCertVerificationError as error:
+        return "its certificate is refused: %s" % error.verify_message
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or error.__class__.__name__
+
+
+def _ask_http(probe, timeout):
+    url = urlsplit(probe["url"])
+    if url.scheme == "https":
+        context = ssl.create_default_context(cafile=probe.get("ca"))
+        if probe.get("cert"):
+            context.load_cert_chain(probe["cert"], probe.get("key"))
+        connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=timeout, context=context)
+    else:
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
+    try:
+        connection.request("GET", (url.path or "/") + ("?" + url.query if url.query else ""))
+        answer = connection.getresponse()
+        body = answer.read(65536).decode("utf-8", "replace")
+    finally:
+        connection.close()
+    if answer.status != 200:
+        return "HTTP %d: %s" % (answer.status, body.strip()[-400:])
+    if probe.get("expect") and probe["expect"] not in body:
+        return "the answer lacks %r: %s" % (probe["expect"], body.strip()[:400])
+    return None
+
+
+def wait(probe, gave_up=None):
+    """Probe until healthy, for probe['within'] seconds at the most.
+
+    :arg gave_up: callable that returns a reason to stop waiting early, or None to go on.
+    :returns: None when healthy, otherwise the last sentence that ask() gave.
+    """
+    end = time.monotonic() + (probe.get("within") or 60)
+    pause = 0.05
+    while True:
+        wrong = ask(probe)
+        if wrong is None:
+            return None
+        reason = gave_up() if gave_up else None
+        if reason:
+            return reason
+        if time.monotonic() > end:
+            return wrong
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)

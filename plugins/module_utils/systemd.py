@@ -1,0 +1,83 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What systemd knows of a unit, and the few things to ask of it."""
+
+from __future__ import annotations
+
+UNIT_DIRECTORY = "/etc/systemd/system"
+INPUTS_VARIABLE = "HARDWAY_INPUTS"
+
+
+class Unit:
+    """One service unit of this host."""
+
+    def __init__(self, module, name):
+        self.module = module
+        self.name = name + ".service"
+        self.path = "%s/%s" % (UNIT_DIRECTORY, self.name)
+        self.inputs_path = "/var/lib/hardway/%s.inputs" % name
+        self.refresh()
+
+    def refresh(self):
+        """Read the unit's state anew."""
+        dummy, out, dummy = self.module.run_command(
+            ["systemctl", "show", self.name, "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result"]
+        )
+        self.properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+    @property
+    def pid(self):
+        """The main process, or 0."""
+        return int(self.properties.get("MainPID") or 0)
+
+    @property
+    def running(self):
+        """Whether its main process lives, or a oneshot has done its work."""
+        return self.pid > 0 or (self.properties.get("ActiveState"), self.properties.get("SubState")) == (
+            "active",
+            "exited",
+        )
+
+    @property
+    def enabled(self):
+        """Whether it starts at boot."""
+        return self.properties.get("UnitFileState") == "enabled"
+
+    @property
+    def state(self):
+        """The unit's state in words, as systemctl status says it."""
+        return "%s (%s)" % (self.properties.get("ActiveState"), self.properties.get("SubState"))
+
+    def process_inputs(self):
+        """The digest of all that the running process was started with, or None.
+
+        It stands in the process's own environment, so it is true after crashes, reboots and clock changes alike.
+        """
+        if not self.pid:
+            return None
+        try:
+            with open("/proc/%d/environ" % self.pid, "rb") as stream:
+                for entry in stream.read().split(b"\0"):
+                    if entry.startswith(INPUTS_VARIABLE.encode() + b"="):
+                        return entry.split(b"=", 1)[1].decode()
+        except OSError:
+            pass
+        return None
+
+    def systemctl(self, *arguments):
+        """Run systemctl and fail with its words where it fails."""
+        self.module.run_command(["systemctl"] + list(arguments), check_rc=True)
+
+    def crashed(self):
+        """A reason to stop waiting: the process keeps ending. None while it may still come up."""
+        self.refresh()
+        if self.properties.get("ActiveState") == "failed" or int(self.properties.get("NRestarts") or 0) >= 3:
+            return "its process ends again and again (%s, result %s)" % (self.state, self.properties.get("Result"))
+        return None
+
+    def last_lines(self, count=15):
+        """The unit's last log lines from the journal."""
+        dummy, out, dummy = self.module.run_command(
+            ["journalctl", "--unit", self.name, "--lines", str(count), "--no-pager", "--output", "cat"]
+        )
+        return out.strip().splitlines()

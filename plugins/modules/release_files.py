@@ -1,0 +1,336 @@
+#!/usr/bin/python
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_files
+short_description: Bring verified release files of components to a host
+description:
+  - Downloads each file into a versioned directory of its own. A file whose SHA-256 is not the expected one is never
+    unpacked, and a directory appears only once it is whole.
+  - What is there already is not read or fetched again. Older versions stay, for a rollback.
+  - As an action plugin it can take the files from a folder of the controller.
+version_added: 0.1.0
+author: hardway.kubernetes authors (@hardway)
+attributes:
+  check_mode:
+    description: Says which files would be fetched.
+    support: full
+  diff_mode:
+    description: Shows the directories that would appear.
+    support: full
+options:
+  files:
+    description: The release files that this host needs.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The file's name in messages.
+        type: str
+        required: true
+      version:
+        description: Its version.
+        type: str
+        required: true
+      url:
+        description: Upstream's address. C({arch}) stands for the host's architecture, V(amd64) or V(arm64).
+        type: str
+        required: true
+      directory:
+        description: Where it goes; must hold the version, since it is never changed in place.
+        type: path
+        required: true
+      checksums:
+        description: Pinned SHA-256 (hexadecimal, C(sha256:) before it or not) for each architecture.
+        type: dict
+        default: {}
+      checksum_url:
+        description: Where upstream publishes the SHA-256, alone or in a list with file names.
+        type: str
+      members:
+        description: For a tar archive, its members to unpack, each with the name it gets. C({arch}) as in the address.
+        type: dict
+        default: {}
+      unpack_all:
+        description: Unpack every regular file of the tar archive into the directory.
+        type: bool
+        default: false
+      file_name:
+        description: The name that a file which is not unpacked gets. Its name in the address by default.
+        type: str
+      mode:
+        description: Octal mode of the files.
+        type: str
+        default: "0755"
+  mirror_url:
+    description: A mirror that holds upstream's paths below upstream's host names, http, https or file.
+    type: str
+    default: ""
+  local_dir:
+    description: A folder of the controller laid out like a mirror.
+    type: path
+  checksums:
+    description: V(pinned) takes the pinned checksum and the published one only where none is pinned; V(published) takes
+      the published one always.
+    type: str
+    choices: [pinned, published]
+    default: pinned
+  timeout:
+    description: Seconds without data after which a download is given up.
+    type: int
+    default: 30
+  staged:
+    description: Files that were brought to the host already, by their path below a mirror. Set by the action plugin.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Bring kube-scheduler's release file
+  hardway.kubernetes.release_files:
+    files:
+      - name: kube-scheduler
+        version: 1.36.3
+        url: https://dl.k8s.io/release/v1.36.3/bin/linux/{arch}/kube-scheduler
+        checksum_url: https://dl.k8s.io/release/v1.36.3/bin/linux/{arch}/kube-scheduler.sha256
+        directory: /opt/hardway/kube-scheduler/1.36.3
+"""
+
+RETURN = r"""
+fetched:
+  description: Directories that were made.
+  returned: always
+  type: list
+  elements: str
+missing:
+  description: Paths below a mirror that the host needs from O(local_dir).
+  returned: when O(local_dir) is set
+  type: list
+  elements: str
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+
+from ansible.module_utils.basic import AnsibleModule
+
+ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+MARKER = ".release.json"
+
+
+class Refused(Exception):
+    """A release file that can't be had or must not be used; the message says why."""
+
+
+class ReleaseFile:
+    """One release file on its way from upstream to its versioned directory."""
+
+    def __init__(self, wish, options, arch):
+        self.options = options
+        self.arch = arch
+        self.name = "%s %s" % (wish["name"], wish["version"])
+        self.url = wish["url"].replace("{arch}", arch)
+        self.checksum_url = (wish["checksum_url"] or "").replace("{arch}", arch)
+        self.pinned = str(wish["checksums"].get(arch) or "").replace("sha256:", "").lower()
+        self.members = {member.replace("{arch}", arch): to for member, to in wish["members"].items()}
+        self.unpack_all = wish["unpack_all"]
+        self.file_name = wish["file_name"] or os.path.basename(self.url)
+        self.directory = wish["directory"]
+        self.mode = int(wish["mode"], 8)
+
+    def present(self):
+        """Whether the whole directory is there, made from a file with the checksum that is pinned now."""
+        try:
+            with open(os.path.join(self.directory, MARKER), encoding="utf-8") as stream:
+                marker = json.load(stream)
+        except (OSError, ValueError):
+            return False
+        if self.options["checksums"] == "pinned" and self.pinned and marker.get("sha256") != self.pinned:
+            return False
+        return all(os.path.exists(os.path.join(self.directory, name)) for name in marker.get("files", []))
+
+    def mirror_path(self, url):
+        """The path below a mirror, upstream's host name first."""
+        return url.split("://", 1)[-1]
+
+    def open(self, url):
+        """A stream of the file at url, wherever this host has to take it from."""
+        path = self.mirror_path(url)
+        if path in self.options["staged"]:
+            return open(self.options["staged"][path], "rb")
+        if self.options["mirror_url"]:
+            url = self.options["mirror_url"].rstrip("/") + "/" + path
+        try:
+            return urllib.request.urlopen(url, timeout=self.options["timeout"])
+        except urllib.error.HTTPError as error:
+            raise Refused(
+                "%s: %s answers HTTP %d. Check the version, and that the mirror holds this path." % (self.name, url, error.code)
+            ) from error
+        except (OSError, ValueError) as error:
+            raise Refused(
+                "%s: %s can't be fetched: %s. Set release__mirror_url or release__local_dir where upstream is out of reach."
+                % (self.name, url, getattr(error, "reason", error))
+            ) from error
+
+    def expected(self):
+        """The SHA-256 that the file must have."""
+        if self.pinned and self.options["checksums"] == "pinned":
+            return self.pinned
+        if not self.checksum_url:
+            raise Refused(
+                "%s: no checksum is known. Upstream publishes none for it; pin one in release__pins: {%r: {%s: <sha256>}}."
+                % (self.name, self.name.replace(" ", "/"), self.arch)
+            )
+        with self.open(self.checksum_url) as stream:
+            text = stream.read(1 << 20).decode("utf-8", "replace")
+        name = os.path.basename(self.url)
+        for line in text.splitlines():
+            found = re.match(r"^([0-9a-fA-F]{64})(?:\s+\*?(?:\./)?(\S+))?\s*$", line)
+            if found and found.group(2) in (None, name):
+                return found.group(1).lower()
+        raise Refused("%s: %s holds no SHA-256 for %s" % (self.name, self.checksum_url, name))
+
+    def fetch(self):
+        """Download, verify, unpack and swap in; nothing appears in the directory unless all of it went well."""
+        parent = os.path.dirname(self.directory)
+        os.makedirs(parent, exist_ok=True)
+        expected = self.expected()
+        staging = tempfile.mkdtemp(dir=parent, prefix=".partial-")
+        try:
+            archive = os.path.join(staging, ".download")
+            seen = self._download(archive)
+            if seen != expected:
+                raise Refused(
+                    "%s: %s has the SHA-256 %s and not %s. It is half downloaded, corrupt or not what was asked for; it was "
+                    "thrown away and nothing on this host was changed." % (self.name, self.url, seen, expected)
+                )
+            files = self._unpack(archive, staging)
+            if os.path.exists(archive):
+                os.unlink(archive)
+            for name in files:
+                os.chmod(os.path.join(staging, name), self.mode)
+            with open(os.path.join(staging, MARKER), "w", encoding="utf-8") as stream:
+                json.dump({"url": self.url, "sha256": expected, "files": files}, stream)
+            os.chmod(staging, 0o755)
+            if os.path.isdir(self.directory):
+                os.rename(self.directory, os.path.join(staging, ".replaced"))
+            os.rename(staging, self.directory)
+            shutil.rmtree(os.path.join(self.directory, ".replaced"), ignore_errors=True)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _download(self, path):
+        digest = hashlib.sha256()
+        try:
+            with self.open(self.url) as source, open(path, "wb") as target:
+                while True:
+                    block = source.read(1 << 20)
+                    if not block:
+                        break
+                    digest.update(block)
+                    target.write(block)
+        except OSError as error:
+            raise Refused("%s: the download of %s broke off: %s" % (self.name, self.url, error)) from error
+        return digest.hexdigest()
+
+    def _unpack(self, archive, staging):
+        if not self.members and not self.unpack_all:
+            os.rename(archive, os.path.join(staging, self.file_name))
+            return [self.file_name]
+        files = []
+        try:
+            with tarfile.open(archive) as tar:
+                for member in tar:
+                    name = os.path.normpath(member.name)
+                    to = self.members.get(name) or (os.path.basename(name) if self.unpack_all else None)
+                    if not to or not member.isfile():
+                        continue
+                    with tar.extractfile(member) as source, open(os.path.join(staging, to), "wb") as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
+                    files.append(to)
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise Refused("%s: %s can't be unpacked: %s" % (self.name, self.url, error)) from error
+        lacking = sorted(set(self.members.values()) - set(files))
+        if lacking or not files:
+            raise Refused("%s: %s lacks %s" % (self.name, self.url, ", ".join(lacking) or "any file"))
+        return files
+
+
+def clean_partial(directories):
+    """Remove what a killed run left half downloaded."""
+    for parent in {os.path.dirname(directory) for directory in directories}:
+        for name in os.listdir(parent) if os.path.isdir(parent) else []:
+            if name.startswith(".partial-"):
+                shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "version": {"type": "str", "required": True},
+                    "url": {"type": "str", "required": True},
+                    "directory": {"type": "path", "required": True},
+                    "checksums": {"type": "dict", "default": {}},
+                    "checksum_url": {"type": "str"},
+                    "members": {"type": "dict", "default": {}},
+                    "unpack_all": {"type": "bool", "default": False},
+                    "file_name": {"type": "str"},
+                    "mode": {"type": "str", "default": "0755"},
+                },
+            },
+            "mirror_url": {"type": "str", "default": ""},
+            "local_dir": {"type": "path"},
+            "checksums": {"type": "str", "choices": ["pinned", "published"], "default": "pinned"},
+            "timeout": {"type": "int", "default": 30},
+            "staged": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    arch = ARCHITECTURES.get(platform.machine())
+    if not arch:
+        module.fail_json(msg="no release files are known for the architecture %s" % platform.machine())
+    files = [ReleaseFile(wish, module.params, arch) for wish in module.params["files"]]
+    lacking = [release for release in files if not release.present()]
+    diff = [
+        {"before_header": release.directory, "after_header": release.directory, "before": "absent\n", "after": release.url + "\n"}
+        for release in lacking
+    ]
+    result = {"changed": bool(lacking), "diff": diff, "fetched": [release.directory for release in lacking]}
+    if module.params["local_dir"] and not module.params["staged"]:
+        result["missing"] = [release.mirror_path(release.url) for release in lacking]
+        result["missing"] += [
+            release.mirror_path(release.checksum_url)
+            for release in lacking
+            if release.checksum_url and not (release.pinned and module.params["checksums"] == "pinned")
+        ]
+        module.exit_json(**result)
+    if lacking and not module.check_mode:
+        clean_partial(result["fetched"])
+        for release in lacking:
+            try:
+                release.fetch()
+            except Refused as error:
+                module.fail_json(msg=str(error), **dict(result, fetched=[]))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

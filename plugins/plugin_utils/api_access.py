@@ -1,0 +1,32 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Gives an action plugin an hour's access to the API: no standing administrator's key lies on any host."""
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError
+
+HOUR = 1 / 24
+
+
+class ApiAction(ActionBase):
+    """Runs MODULE on the task's host with a client certificate that was signed for this one task."""
+
+    MODULE = ""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        pki = Pki(args.pop("pki_dir"), args.pop("passphrase", None))
+        try:
+            if pki.state() == "absent":
+                if self._task.check_mode:  # a first run: there is no cluster to ask yet
+                    return dict(result, changed=True, msg="there is no cluster yet")
+                raise PkiError("the folder of the cluster's authorities, %s, is missing" % pki.folder)
+            certificate, key = pki.client("hardway.kubernetes", ["system:masters"], HOUR)
+            args.update(ca=pki.read("kubernetes-ca.crt"), client_certificate=certificate, client_key=key)
+        except PkiError as error:
+            return dict(result, failed=True, changed=False, msg=str(error))
+        result.update(self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars))
+        return result

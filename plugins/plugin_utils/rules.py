@@ -1,0 +1,190 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an inventory must be for a cluster to come of it. Every rule gives sentences; none touches anything."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import netaddr
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+SUPPORTED = ("1.34", "1.35", "1.36")  # minor versions whose configuration APIs the roles write
+KUBELET_MAY_LAG = 3  # https://kubernetes.io/releases/version-skew-policy/
+NODE_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$")
+SPEC_KEYS = ("type", "elements", "choices", "required", "options", "no_log")
+
+
+def unknown_names(names, specs):
+    """Sentences for variables that carry a role's prefix and that no role knows.
+
+    :arg names: names of the variables that a host has.
+    :arg specs: dict of role to its options, as in argument_specs.yml.
+    """
+    known = {name for options in specs.values() for name in options}
+    found = []
+    for name in sorted(set(names) - known):
+        role = name.split("__")[0] if "__" in name else ""
+        near = difflib.get_close_matches(name, known, 1, 0.9 if name.startswith("cluster_") else 0.6)
+        if role in specs and not name.startswith("__"):
+            hint = " Did you mean %s?" % near[0] if near else " See the reference for what role %s knows." % role
+            found.append("%s is no variable of any role.%s" % (name, hint))
+        elif name.startswith("cluster_") and near:
+            found.append("%s is no variable of any role. Did you mean %s?" % (name, near[0]))
+    return found
+
+
+def wrong_values(options, values):
+    """Sentences for values that do not fit the argument spec.
+
+    :arg options: options of a role as in argument_specs.yml.
+    :arg values: dict of name to value.
+    """
+    spec = {name: _plain(option) for name, option in options.items()}
+    errors = ArgumentSpecValidator(spec).validate(dict(values)).error_messages
+    return ["%s. Mend it in the inventory; the reference describes it." % str(message).rstrip(".") for message in errors]
+
+
+def _plain(option):
+    plain = {key: value for key, value in option.items() if key in SPEC_KEYS}
+    if "options" in plain:
+        plain["options"] = {name: _plain(inner) for name, inner in plain["options"].items()}
+    return plain
+
+
+def cluster_findings(views, groups, names):
+    """Sentences by host ('' for the whole inventory) about what only shows across hosts.
+
+    :arg views: dict of host to dict with address, node_name, version, endpoint, api_names, pod_cidr, service_cidr,
+        dns_address, node_mask, cni_kind, cni_pod_cidr.
+    :arg groups: the inventory's groups, name to list of hosts.
+    :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
+    """
+    found = {}
+
+    def say(host, sentence):
+        if sentence not in found.setdefault(host, []):
+            found[host].append(sentence)
+
+    for part, group in names.items():
+        if not groups.get(group):
+            say("", "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")))
+    members = groups.get(names["etcd"]) or []
+    if members and len(members) % 2 == 0:
+        say(
+            "",
+            "the group %s has %d members, an even number: it survives no more losses than %d would. Add one or take one out."
+            % (names["etcd"], len(members), len(members) - 1),
+        )
+    _addresses(views, say)
+    for host, view in views.items():
+        _networks(host, view, views, say)
+        _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
+        _endpoint(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
+        if host in (groups.get(names["kube_node"]) or []) and not NODE_NAME.match(view["node_name"]):
+            say(host, "cluster_node_name %r is no DNS name in lower case. Set one." % view["node_name"])
+    return {host: sentences for host, sentences in found.items() if sentences}
+
+
+def _network(text):
+    try:
+        network = netaddr.IPNetwork(str(text))
+    except (netaddr.AddrFormatError, ValueError):
+        return None
+    return network if "/" in str(text) and network.ip == network.network else None
+
+
+def _addresses(views, say):
+    owners = {}
+    for host, view in views.items():
+        if not netaddr.valid_ipv4(str(view["address"]), netaddr.INET_PTON) and not netaddr.valid_ipv6(str(view["address"])):
+            say(
+                host,
+                "cluster_address %r is no IP address. Set ansible_host or cluster_address to the address at which other hosts "
+                "reach this one." % view["address"],
+            )
+            continue
+        owners.setdefault(str(view["address"]), []).append(host)
+    for address, hosts in owners.items():
+        for host in hosts if len(hosts) > 1 else []:
+            others = ", ".join(other for other in hosts if other != host)
+            say(host, "cluster_address %s is also the address of %s. Give each host its own." % (address, others))
+
+
+def _networks(host, view, views, say):
+    pods, services = _network(view["pod_cidr"]), _network(view["service_cidr"])
+    for name, text, network in (
+        ("cluster_pod_cidr", view["pod_cidr"], pods),
+        ("cluster_service_cidr", view["service_cidr"], services),
+    ):
+        if network is None:
+            say("", "%s %r is no network in CIDR notation, such as 10.244.0.0/16. Mend it." % (name, text))
+            continue
+        for other, other_view in views.items():
+            if str(other_view["address"]) in network if netaddr.valid_ipv4(str(other_view["address"])) else False:
+                say("", "%s %s holds the address %s of %s. Choose networks that no host is in." % (name, text, other_view["address"], other))
+    if pods is not None and services is not None and (pods in services or services in pods):
+        say(
+            "",
+            "cluster_pod_cidr %s and cluster_service_cidr %s overlap. Choose two networks that share no address." % (pods, services),
+        )
+    if pods is not None and pods.prefixlen >= int(view["node_mask"]):
+        say(
+            "",
+            "cluster_pod_cidr %s is too small: each node takes a /%s of it. Choose a larger network or a longer "
+            "kube_controller_manager__node_mask_ipv4." % (pods, view["node_mask"]),
+        )
+    if services is not None and services.prefixlen < 12:
+        say("", "cluster_service_cidr %s is larger than the /12 that kube-apiserver takes. Choose a smaller one." % services)
+    if services is not None and view["dns_address"] not in services:
+        say("", "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them." % (view["dns_address"], services))
+    if view["cni_kind"] == "bridge":
+        mine = _network(view["cni_pod_cidr"] or "")
+        if mine is None or pods is None or mine not in pods:
+            say(host, "cni__pod_cidr %r is no network inside cluster_pod_cidr; cni__kind bridge needs one for each node." % view["cni_pod_cidr"])
+        for other, other_view in views.items():
+            if other != host and mine is not None and _network(other_view["cni_pod_cidr"] or "") == mine:
+                say(host, "cni__pod_cidr %s is also the one of %s. Give each node its own." % (mine, other))
+
+
+def _minor(version):
+    found = re.match(r"^(\d+)\.(\d+)\.(\d+)$", str(version))
+    return (int(found.group(1)), int(found.group(2))) if found else None
+
+
+def _version(host, view, views, api_hosts, say):
+    minor = _minor(view["version"])
+    if minor is None:
+        say(host, "cluster_version %r is no version such as 1.36.3. Mend it." % view["version"])
+        return
+    if "%d.%d" % minor not in SUPPORTED:
+        say(host, "cluster_version %s is not supported; these are: %s." % (view["version"], ", ".join(SUPPORTED)))
+    for server in api_hosts:
+        other = _minor(views[server]["version"]) if server in views else None
+        if other is None or host == server:
+            continue
+        if minor > other:
+            say(host, "cluster_version %s is newer than %s on %s, which runs an API server. Raise API servers first." % (view["version"], views[server]["version"], server))
+        elif host in api_hosts and other[1] - minor[1] > 1:
+            say(host, "cluster_version %s is more than one minor version behind %s on %s. API servers may differ by one." % (view["version"], views[server]["version"], server))
+        elif other[1] - minor[1] > KUBELET_MAY_LAG:
+            say(host, "cluster_version %s is more than %d minor versions behind %s on %s, which a kubelet may not be." % (view["version"], KUBELET_MAY_LAG, views[server]["version"], server))
+
+
+def _endpoint(host, view, views, api_hosts, say):
+    endpoint = view["endpoint"]
+    if not endpoint:
+        return
+    found = re.match(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})$", str(endpoint))
+    if not found or not 0 < int(found.group(2)) < 65536:
+        say(host, "cluster_api_endpoint %r is not host:port. Mend it." % endpoint)
+        return
+    name = found.group(1).strip("[]")
+    for server in api_hosts:
+        if server in views and name not in views[server]["api_names"]:
+            say(
+                host,
+                "cluster_api_endpoint %s is outside the names of the API server's certificate on %s (%s). Set it for all hosts "
+                "alike, or add the name to kube_apiserver__extra_sans." % (endpoint, server, ", ".join(views[server]["api_names"])),
+            )

@@ -1,0 +1,8 @@
+"""Lets the lab's tests import the lab."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "lab"))
