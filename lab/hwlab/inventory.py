@@ -128,6 +128,24 @@ def variables(lab: Lab, mirror_url: str, kubernetes: str | None) -> dict[str, An
     return values
 
 
+def image_archives(archives: Mapping[str, tuple[str, str, str]]) -> dict[str, Any]:
+    """The role's own variable for hosts without a registry.
+
+    archives: name of an image archive to its version, its path below the mirror and the image in it.
+    """
+    entries = [
+        {"name": name, "version": version, "url": f"http://{path}", "images": [image]}
+        for name, (version, path, image) in sorted(archives.items())
+    ]
+    return {"containerd__image_archives": entries}
+
+
+def write_images(lab: Lab, archives: Mapping[str, tuple[str, str, str]]) -> None:
+    """Tells the roles of the images that the mirror holds; once the release files are made."""
+    path = lab.inventory / "group_vars" / "all" / "4-images.yml"
+    proc.write_atomic(path, to_yaml(image_archives(archives), "Made by bin/lab; the next `up` writes it again."))
+
+
 def to_yaml(values: Mapping[str, Any], comment: str) -> str:
     """YAML of a flat mapping; JSON's scalars are YAML's."""
     return f"# {comment}\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())

@@ -61,6 +61,16 @@ def ensure_release(kubernetes: str | None, source: str, progress: Progress) -> P
         raise LabError(str(error)) from None
 
 
+def image_archives(mirror: Path) -> dict[str, tuple[str, str, str]]:
+    """The image archives of the mirror: name to version, path below the mirror, image. None where they were not built."""
+    versions = release.Versions()
+    names = release.image_names(versions)
+    found = release.image_archives(mirror, versions, rootfs.architecture())
+    return {
+        name: (getattr(versions, name), str(path.relative_to(mirror)), names[name]) for name, path in found.items()
+    }
+
+
 def clear_lost(progress: Progress) -> None:
     """Clears labs whose directory is gone (a clone that was deleted with its lab running)."""
     for record in paths.RUN.glob("*/lab.json"):
@@ -104,6 +114,7 @@ def hosts_up(
             _hosts(lab, state, wanted, progress)
             if files:
                 files.result()
+        inventory.write_images(lab, image_archives(Path(state.mirror)))
         _link_kubectl(lab, state, wanted)
         mirrorctl.ensure(lab, bridge, Path(state.mirror))
     return state

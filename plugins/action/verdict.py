@@ -1,0 +1,49 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Prints what a verification saw, and fails when something is wrong. Touches nothing."""
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """The summary of verify.yml."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        args = self._task.args
+        hosts, cluster = args["hosts"], args["cluster"]
+        findings = {host: list(told.get("findings") or []) for host, told in hosts.items()}
+        findings[""] = list(cluster.get("findings") or []) + leader_findings(hosts)
+        for host in args.get("skipped") or []:
+            findings[host] = ["did not answer, so nothing of it was checked. Bring it up, or take it out of the inventory."]
+        findings = {host: sentences for host, sentences in findings.items() if sentences}
+        lines = summary(args["cluster_name"], hosts, cluster)
+        lines += ["%s%s" % (host + ": " if host else "", sentence) for host in sorted(findings) for sentence in findings[host]]
+        result.update(changed=False, findings=findings, summary=lines, failed=bool(findings))
+        result["msg"] = "\n".join(lines)
+        if not findings:
+            for line in lines:
+                self._display.display("  " + line)
+        return result
+
+
+def leader_findings(hosts):
+    """Members that know different leaders are two clusters."""
+    leaders = {host: told["etcd_leader"] for host, told in hosts.items() if told.get("etcd_leader")}
+    if len(set(leaders.values())) > 1:
+        return ["etcd members know different leaders: %s" % ", ".join("%s knows %s" % pair for pair in sorted(leaders.items()))]
+    return []
+
+
+def summary(name, hosts, cluster):
+    """A line for each thing that was looked at."""
+    lines = ["cluster %s: %s" % (name, "; ".join(cluster.get("facts") or ["not asked"]))]
+    members = [host for host, told in hosts.items() if told.get("etcd_leader")]
+    if members:
+        lines.append("etcd: %d members, one leader" % len(members))
+    days = [(told["certificate_days"], host) for host, told in hosts.items() if told.get("certificate_days") is not None]
+    if days:
+        lines.append("certificates: the first to end has %d days left, on %s" % min(days))
+    return lines

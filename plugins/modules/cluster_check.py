@@ -1,0 +1,312 @@
+#!/usr/bin/python
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_check
+short_description: Try the cluster as its users do
+version_added: 0.1.0
+author: hardway.kubernetes authors (@hardway)
+extends_documentation_fragment: [hardway.kubernetes.api]
+description:
+  - Asks every API server, looks at every node, and runs a small pod on each. From inside each pod it resolves a Service of
+    another namespace, asks a Service, and connects to pods on other hosts. Logs and exec are used on the way.
+  - The namespace that it makes is removed at the end. What is wrong comes back as sentences.
+attributes:
+  check_mode:
+    description: Only looks at API servers and nodes; no pod is started.
+    support: partial
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  nodes:
+    description: Names of the nodes that the inventory has and that answered.
+    type: list
+    elements: str
+    required: true
+  namespace:
+    description: Namespace for the test's pods.
+    type: str
+    default: hardway-verify
+  image:
+    description: Image that holds agnhost and a shell.
+    type: str
+    required: true
+  domain:
+    description: DNS domain of the cluster.
+    type: str
+    default: cluster.local
+  within:
+    description: Seconds within which the pods must run.
+    type: int
+    default: 120
+  peers:
+    description: To how many other pods each pod connects.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Try the cluster
+  hardway.kubernetes.cluster_check:
+    pki_dir: ~/.config/hardway.kubernetes/example/pki
+    servers: [https://192.168.60.11:6443]
+    nodes: [cp1]
+    image: registry.k8s.io/e2e-test-images/agnhost:2.63.0
+"""
+
+RETURN = r"""
+findings:
+  description: What is wrong, each a sentence.
+  returned: always
+  type: list
+  elements: str
+facts:
+  description: What was seen to work, for the report.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import API_SPEC, Api, ApiError
+
+PORT = 8080
+LABELS = {"app": "hardway-verify"}
+
+
+def daemon_set(namespace, image):
+    """The test's pods: one on every node, tainted ones too, unprivileged."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "probe", "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": LABELS},
+            "template": {
+                "metadata": {"labels": LABELS},
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "automountServiceAccountToken": False,
+                    "tolerations": [{"operator": "Exists"}],
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 65534,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [
+                        {
+                            "name": "probe",
+                            "image": image,
+                            "imagePullPolicy": "IfNotPresent",
+                            "command": ["/agnhost", "netexec", "--http-port=%d" % PORT, "--udp-port=-1"],
+                            "ports": [{"containerPort": PORT}],
+                            "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+                            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "capabilities": {"drop": ["ALL"]},
+                                "readOnlyRootFilesystem": True,
+                            },
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def why_pod_waits(pod):
+    """Why a pod does not run, in the kubelet's or the scheduler's words."""
+    status = pod.get("status", {})
+    for container in status.get("containerStatuses") or []:
+        waiting = container.get("state", {}).get("waiting")
+        if waiting:
+            return "%s %s" % (waiting.get("reason", ""), waiting.get("message", ""))
+    for condition in status.get("conditions") or []:
+        if condition["status"] != "True" and condition.get("message"):
+            return condition["message"]
+    return status.get("phase", "unknown")
+
+
+class ClusterCheck:
+    """One try of the whole cluster."""
+
+    def __init__(self, module):
+        self.module = module
+        self.wish = module.params
+        self.api = Api.from_params(module.params)
+        self.findings = []
+        self.facts = []
+
+    def servers(self):
+        """Each API server by itself."""
+        ready = 0
+        for server in self.wish["servers"]:
+            single = Api([server], self.wish["ca"], self.wish["client_certificate"], self.wish["client_key"], timeout=5)
+            try:
+                single.request("GET", "/readyz")
+                ready += 1
+            except ApiError as error:
+                self.findings.append("the API server %s is not ready: %s. Look at kube-apiserver and etcd there." % (server, error))
+        self.facts.append("%d of %d API servers ready" % (ready, len(self.wish["servers"])))
+
+    def nodes(self):
+        """Nodes against the inventory; returns the names of those that are Ready."""
+        listed = {node["metadata"]["name"]: node for node in self.api.request("GET", "/api/v1/nodes")["items"]}
+        ready = []
+        for name in self.wish["nodes"]:
+            conditions = {entry["type"]: entry for entry in listed.get(name, {}).get("status", {}).get("conditions") or []}
+            if name not in listed:
+                self.findings.append("node %s is not registered. Look at: journalctl -u kubelet there." % name)
+            elif conditions.get("Ready", {}).get("status") != "True":
+                self.findings.append("node %s is not Ready: %s" % (name, conditions.get("Ready", {}).get("message", "it says nothing")))
+            else:
+                ready.append(name)
+            for kind in ("DiskPressure", "MemoryPressure", "PIDPressure"):
+                if conditions.get(kind, {}).get("status") == "True":
+                    self.findings.append("node %s is under %s: %s" % (name, kind, conditions[kind].get("message", "")))
+        self.facts.append("%d of %d nodes Ready" % (len(ready), len(self.wish["nodes"])))
+        return ready
+
+    def start(self):
+        """Make the test's namespace, pods and Service; returns the Service's address."""
+        namespace = self.wish["namespace"]
+        self._gone()
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+        self.api.apply(daemon_set(namespace, self.wish["image"]))
+        dummy, service = self.api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "probe", "namespace": namespace},
+                "spec": {"selector": LABELS, "ports": [{"port": 80, "targetPort": PORT}]},
+            }
+        )
+        return service["spec"]["clusterIP"]
+
+    def _gone(self):
+        """A namespace that an earlier, killed run left goes first."""
+        path = "/api/v1/namespaces/" + self.wish["namespace"]
+        if self.api.get(path) is None:
+            return
+        self.api.request("DELETE", path)
+        end = time.monotonic() + self.wish["within"]
+        while self.api.get(path) is not None:
+            if time.monotonic() > end:
+                raise ApiError(0, "the namespace %s of an earlier run does not go away" % self.wish["namespace"])
+            time.sleep(0.3)
+
+    def pods(self, ready):
+        """Wait for a pod on each Ready node; returns pods by node."""
+        end = time.monotonic() + self.wish["within"]
+        path = "/api/v1/namespaces/%s/pods" % self.wish["namespace"]
+        while True:
+            listed = {pod["spec"].get("nodeName"): pod for pod in self.api.request("GET", path)["items"]}
+            running = {
+                node: pod
+                for node, pod in listed.items()
+                if any(
+                    entry["type"] == "Ready" and entry["status"] == "True"
+                    for entry in pod.get("status", {}).get("conditions") or []
+                )
+            }
+            lacking = [name for name in ready if name not in running]
+            if not lacking or time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        for name in lacking:
+            reason = why_pod_waits(listed[name]) if name in listed else "none was made there"
+            self.findings.append("no pod runs on node %s after %d s: %s" % (name, self.wish["within"], reason))
+        self.facts.append("pods run on %d of %d Ready nodes" % (len(running), len(ready)))
+        return running
+
+    def targets(self, node, pods, service):
+        """What one node's pod connects to: (what it shows, address)."""
+        others = sorted(name for name in pods if name != node)
+        start = sum(1 for name in others if name < node)
+        ring = (others[start:] + others[:start])[: self.wish["peers"]]
+        targets = [
+            ("DNS does not resolve a Service of another namespace", "kubernetes.default.svc.%s:443" % self.wish["domain"]),
+            ("a Service does not answer", "%s:80" % service),
+        ]
+        return targets + [("a pod on %s is not reached" % name, "%s:%d" % (pods[name]["status"]["podIP"], PORT)) for name in ring]
+
+    def try_from(self, node, pods, service):
+        """Everything that one node's pod can try; returns sentences."""
+        pod = pods[node]["metadata"]["name"]
+        targets = self.targets(node, pods, service)
+        script = "; ".join(
+            "/agnhost connect --timeout=5s %s >/dev/null 2>/tmp/e || echo %d" % (address, number)
+            for number, (dummy, address) in enumerate(targets)
+        ).replace("2>/tmp/e", "2>&1")
+        api = Api(self.api.servers, self.wish["ca"], self.wish["client_certificate"], self.wish["client_key"])
+        found = []
+        try:
+            dummy, out, errors = api.execute(self.wish["namespace"], pod, ["/bin/sh", "-c", script + "; echo done"])
+            answers = out.split()
+            if "done" not in answers:
+                found.append("exec into the pod on node %s does not work: %s" % (node, errors.strip()))
+            for number in answers:
+                if number.isdigit():
+                    found.append("from a pod on node %s %s (%s)" % ((node,) + targets[int(number)]))
+        except (ApiError, OSError) as error:
+            found.append("exec into the pod on node %s does not work: %s" % (node, error))
+        try:
+            api.request("GET", "/api/v1/namespaces/%s/pods/%s/log?tailLines=1" % (self.wish["namespace"], pod))
+        except ApiError as error:
+            found.append("logs of the pod on node %s can't be read: %s" % (node, error))
+        return found
+
+    def tries(self, pods, service):
+        """All nodes side by side."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for found in pool.map(lambda node: self.try_from(node, pods, service), sorted(pods)):
+                self.findings += found
+        if pods and not self.findings:
+            self.facts.append("DNS, Services, pods on other hosts, logs and exec work from every node")
+
+    def clean(self):
+        """Remove the namespace; its going is not waited for."""
+        self.api.request("DELETE", "/api/v1/namespaces/" + self.wish["namespace"])
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            API_SPEC,
+            pki_dir={"type": "path"},
+            passphrase={"type": "str", "no_log": True},
+            nodes={"type": "list", "elements": "str", "required": True},
+            namespace={"type": "str", "default": "hardway-verify"},
+            image={"type": "str", "required": True},
+            domain={"type": "str", "default": "cluster.local"},
+            within={"type": "int", "default": 120},
+            peers={"type": "int", "default": 5},
+        ),
+        supports_check_mode=True,
+    )
+    check = ClusterCheck(module)
+    try:
+        check.servers()
+        ready = check.nodes()
+        if not module.check_mode:
+            service = check.start()
+            try:
+                check.tries(check.pods(ready), service)
+            finally:
+                check.clean()
+    except ApiError as error:
+        check.findings.append("the API refused the check: %s" % error)
+    module.exit_json(changed=False, findings=check.findings, facts=check.facts)
+
+
+if __name__ == "__main__":
+    main()

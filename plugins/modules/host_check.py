@@ -1,0 +1,271 @@
+#!/usr/bin/python
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_check
+short_description: See whether this host does its part in the cluster
+version_added: 0.1.0
+author: hardway.kubernetes authors (@hardway)
+description:
+  - Looks at units, health, certificates, disk and clock, and changes nothing. What is wrong comes back as sentences, so that
+    one report can hold the findings of all hosts.
+attributes:
+  check_mode:
+    description: It changes nothing, in check mode or not.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  units:
+    description: systemd units that must run, without C(.service).
+    type: list
+    elements: str
+    default: []
+  probes:
+    description: What must answer, each with a name and the probe's fields.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What is probed, in words.
+        type: str
+        required: true
+      url:
+        description: Asked with GET; 200 is healthy.
+        type: str
+      tcp:
+        description: host:port that must accept a connection.
+        type: str
+      socket:
+        description: Unix socket that must accept a connection.
+        type: path
+      ca:
+        description: CA certificate that the server's must chain to.
+        type: path
+      cert:
+        description: Client certificate.
+        type: path
+      key:
+        description: The client certificate's key.
+        type: path
+      expect:
+        description: Text that the answer must hold.
+        type: str
+      within:
+        description: Not used here; each probe is asked once, and once more after a moment.
+        type: int
+        default: 60
+  certificates:
+    description: Paths of certificates, without C(.crt).
+    type: list
+    elements: path
+    default: []
+  minimum_days:
+    description: Days of life below which a certificate is a finding.
+    type: int
+    default: 14
+  minimum_free_percent:
+    description: Free space of a file system, in percent, below which it is a finding.
+    type: int
+    default: 10
+  paths:
+    description: Paths whose file systems are looked at.
+    type: list
+    elements: path
+    default: [/, /var/lib]
+  etcd:
+    description: Ask this host's etcd member for the members and their leader.
+    type: dict
+    suboptions:
+      endpoint:
+        description: The member's address for clients.
+        type: str
+        required: true
+      ca:
+        description: The etcd authority's certificate.
+        type: path
+        required: true
+      cert:
+        description: Client certificate.
+        type: path
+        required: true
+      key:
+        description: Its key.
+        type: path
+        required: true
+      members:
+        description: How many members the inventory names.
+        type: int
+        required: true
+  controller_time:
+    description: The controller's clock in seconds since 1970.
+    type: float
+  maximum_clock_skew:
+    description: Seconds by which the clock may differ.
+    type: int
+    default: 10
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  hardway.kubernetes.host_check:
+    units: [kubelet]
+    certificates: [/etc/kubernetes/kubelet/pki/serving]
+"""
+
+RETURN = r"""
+findings:
+  description: What is wrong, each a sentence with cause and mend.
+  returned: always
+  type: list
+  elements: str
+certificate_days:
+  description: Days of life left of the certificate that ends first; null where there is none.
+  returned: always
+  type: int
+etcd_leader:
+  description: Id of the leader that this host's member knows.
+  returned: with O(etcd)
+  type: str
+"""
+
+import json
+import os
+import shutil
+import ssl
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
+from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import Unit
+
+DAY = 86400
+
+
+class Check:
+    """One look at one host."""
+
+    def __init__(self, module):
+        self.module = module
+        self.wish = module.params
+        self.findings = []
+
+    def units(self):
+        for name in self.wish["units"]:
+            unit = Unit(self.module, name)
+            if not unit.running or unit.properties.get("ActiveState") == "failed":
+                self.findings.append(
+                    "%s is %s. Its last log lines: %s. Look at: journalctl -u %s; then run site.yml."
+                    % (unit.name, unit.state, " | ".join(unit.last_lines(3)) or "none", name)
+                )
+
+    def probes(self):
+        for wished in self.wish["probes"]:
+            wrong = probing.wait(dict(wished, within=3))
+            if wrong:
+                self.findings.append("%s does not answer at %s: %s" % (wished["name"], probing.describe(wished), wrong))
+
+    def certificates(self):
+        """Findings for certificates that end soon; returns the days of the one that ends first."""
+        least = None
+        for path in self.wish["certificates"]:
+            code, out, error = self.module.run_command(["openssl", "x509", "-in", path + ".crt", "-noout", "-enddate"])
+            if code != 0:
+                self.findings.append("%s.crt is missing or unreadable. Run site.yml to have it issued." % path)
+                continue
+            days = int((ssl.cert_time_to_seconds(out.strip().split("=", 1)[1]) - time.time()) // DAY)
+            least = days if least is None else min(least, days)
+            if days < self.wish["minimum_days"]:
+                self.findings.append(
+                    "%s.crt %s. Run site.yml with the tag certificates to have it renewed, then without."
+                    % (path, "ends in %d days" % days if days >= 0 else "has expired %d days ago" % -days)
+                )
+        return least
+
+    def disk(self):
+        for path in self.wish["paths"]:
+            usage = shutil.disk_usage(path)
+            percent = 100 * usage.free // usage.total
+            if percent < self.wish["minimum_free_percent"]:
+                self.findings.append(
+                    "the file system of %s has %d%% free (%d MiB). Make room: journalctl --vacuum-size, crictl rmi --prune, "
+                    "or a larger disk." % (path, percent, usage.free >> 20)
+                )
+            status = os.statvfs(path)
+            if status.f_files and 100 * status.f_favail // status.f_files < 3:
+                self.findings.append("the file system of %s has hardly any inodes left. Remove small files." % path)
+
+    def clock(self):
+        if self.wish["controller_time"]:
+            skew = time.time() - self.wish["controller_time"]
+            if abs(skew) > self.wish["maximum_clock_skew"]:
+                self.findings.append(
+                    "its clock differs by %d s from the controller's. See that its time service runs: timedatectl." % skew
+                )
+
+    def etcd(self):
+        """Findings about members and leader; returns the leader's id."""
+        wish = self.wish["etcd"]
+        command = ["/usr/local/bin/etcdctl", "--endpoints", wish["endpoint"], "--cacert", wish["ca"], "--cert", wish["cert"]]
+        command += ["--key", wish["key"], "--command-timeout", "5s", "--write-out", "json"]
+        code, out, error = self.module.run_command(command + ["endpoint", "status"])
+        members_code, members_out, members_error = self.module.run_command(command + ["member", "list"])
+        if code != 0 or members_code != 0:
+            self.findings.append("etcd does not tell its state: %s" % (error or members_error).strip()[-400:])
+            return None
+        status = json.loads(out)[0]["Status"]
+        members = json.loads(members_out)["members"]
+        if len(members) != wish["members"]:
+            names = ", ".join(member.get("name") or "unnamed" for member in members)
+            self.findings.append("etcd has %d members (%s) and the inventory names %d." % (len(members), names, wish["members"]))
+        for error in status.get("errors") or []:
+            self.findings.append("etcd reports: %s" % error)
+        if not status.get("leader"):
+            self.findings.append("etcd has no leader.")
+        return str(status.get("leader"))
+
+
+def main():
+    options = dict(probing.PROBE_SPEC, name={"type": "str", "required": True})
+    module = AnsibleModule(
+        argument_spec={
+            "units": {"type": "list", "elements": "str", "default": []},
+            "probes": {"type": "list", "elements": "dict", "default": [], "options": options},
+            "certificates": {"type": "list", "elements": "path", "default": []},
+            "minimum_days": {"type": "int", "default": 14},
+            "minimum_free_percent": {"type": "int", "default": 10},
+            "paths": {"type": "list", "elements": "path", "default": ["/", "/var/lib"]},
+            "etcd": {
+                "type": "dict",
+                "options": {
+                    "endpoint": {"type": "str", "required": True},
+                    "ca": {"type": "path", "required": True},
+                    "cert": {"type": "path", "required": True},
+                    "key": {"type": "path", "required": True, "no_log": False},
+                    "members": {"type": "int", "required": True},
+                },
+            },
+            "controller_time": {"type": "float"},
+            "maximum_clock_skew": {"type": "int", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    check = Check(module)
+    check.units()
+    check.probes()
+    days = check.certificates()
+    check.disk()
+    check.clock()
+    result = {"certificate_days": days}
+    if module.params["etcd"]:
+        result["etcd_leader"] = check.etcd()
+    module.exit_json(changed=False, findings=check.findings, **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,423 @@
+"""What the plugins' tests share: real modules in this process, real loopback servers, a systemd made of real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import importlib
+import io
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.hardway.kubernetes.plugins.module_utils import host_state
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, key_pem, make_key
+
+PLUGINS = "ansible_collections.hardway.kubernetes.plugins"
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback servers are asked without the proxy of whoever runs the tests."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+# ---- modules and action plugins ----
+
+
+def load(kind: str, name: str) -> Any:
+    """The plugin's Python module."""
+    return importlib.import_module(f"{PLUGINS}.{kind}.{name}")
+
+
+def run_module(name: str, args: dict[str, Any], check: bool = False) -> dict[str, Any]:
+    """Run a module as Ansible would, and give its result."""
+    module = load("modules", name)
+    out = io.StringIO()
+    wished = dict(args, _ansible_check_mode=check, _ansible_diff=True)
+    umask = os.umask(0o022)
+    try:
+        with patch_module_args(wished), contextlib.redirect_stdout(out), pytest.raises(SystemExit):
+            module.main()
+    finally:
+        os.umask(umask)
+    result = json.loads(out.getvalue())
+    result.pop("invocation", None)
+    return result
+
+
+def run_action(
+    name: str,
+    args: dict[str, Any],
+    check: bool = False,
+    task_vars: dict[str, Any] | None = None,
+    execute: Callable[[str, dict[str, Any]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Run an action plugin; its modules run in this process, or are what execute(name, args) answers."""
+    run = execute or (lambda module, wished: run_module(module, wished, check))
+    task = SimpleNamespace(args=args, check_mode=check, diff=True, async_val=0, action=name)
+    shell = SimpleNamespace(tmpdir="/nowhere", join_path=os.path.join)
+    task_vars = dict({"inventory_hostname": "cp1"}, **(task_vars or {}))
+    templar = Templar(loader=DataLoader(), variables=task_vars)
+    plugin = load("action", name).ActionModule(task, SimpleNamespace(_shell=shell), None, None, templar)
+    plugin._execute_module = lambda module_name, module_args, task_vars: run(module_name.split(".")[-1], module_args)
+    return plugin.run(task_vars=task_vars)
+
+
+class FakeModule:
+    """What helpers need of an AnsibleModule."""
+
+    def __init__(self, params: dict[str, Any] | None = None, check: bool = False) -> None:
+        self.params = params or {}
+        self.check_mode = check
+        self.commands: list[list[str]] = []
+        self.answers: dict[str, tuple[int, str, str]] = {}
+
+    def run_command(self, command: list[str], check_rc: bool = False) -> tuple[int, str, str]:
+        """Record the command; the answer is looked up by the program's name."""
+        self.commands.append(command)
+        return self.answers.get(command[0], (0, "", ""))
+
+    def fail_json(self, msg: str, **_more: Any) -> None:
+        """End as the real one does."""
+        raise SystemExit(msg)
+
+
+class Commands:
+    """Stands for the host's programs: answers by the start of the command line, and remembers what was run."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.answers: dict[str, Any] = {}
+
+    def __call__(self, _module: Any, command: list[str], check_rc: bool = False, **_more: Any) -> tuple[int, str, str]:
+        line = " ".join(command)
+        self.ran.append(line)
+        for start, answer in self.answers.items():
+            if line.startswith(start):
+                return answer(command) if callable(answer) else answer
+        return 0, "", ""
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """No program of this machine is run."""
+    fake = Commands()
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda module, *args, **more: fake(module, *args, **more))
+    return fake
+
+
+# ---- users ----
+
+
+class Users(dict):
+    """The host's users by name; each is who runs the tests unless another uid is given."""
+
+    def getpwnam(self, name: str) -> Any:
+        """As pwd.getpwnam."""
+        return SimpleNamespace(pw_name=name, pw_uid=self[name], pw_gid=os.getgid(), pw_dir="/")
+
+    def getgrnam(self, name: str) -> Any:
+        """As grp.getgrnam: each user has a group of its own name."""
+        self[name]
+        return SimpleNamespace(gr_name=name, gr_gid=os.getgid())
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch) -> Users:
+    """A host whose only user is root, and root is whoever runs the tests."""
+    fake = Users(root=os.getuid())
+    monkeypatch.setattr(host_state, "pwd", fake)
+    monkeypatch.setattr(host_state, "grp", fake)
+    return fake
+
+
+# ---- authorities and certificates ----
+
+
+@pytest.fixture(scope="session")
+def made_pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """A whole folder of authorities; not to be changed."""
+    pki = Pki(str(tmp_path_factory.mktemp("authorities") / "pki"))
+    pki.create("example", 3650, "ecdsa-p256")
+    return pki
+
+
+@pytest.fixture
+def pki(made_pki: Pki, tmp_path: Path) -> Pki:
+    """A folder of authorities of one's own."""
+    folder = tmp_path / "controller" / "pki"
+    shutil.copytree(made_pki.folder, folder)
+    return Pki(str(folder))
+
+
+@pytest.fixture(scope="session")
+def tls(made_pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Paths of ca, a server's and a client's certificate and key, and another authority that signed none of them."""
+    folder = tmp_path_factory.mktemp("tls")
+    found = SimpleNamespace(ca=f"{made_pki.folder}/kubernetes-ca.crt", other_ca=f"{made_pki.folder}/etcd-ca.crt")
+    for usage, names in (("server", ["127.0.0.1", "localhost"]), ("client", [])):
+        key = make_key("ecdsa-p256")
+        wish = {"ca": "kubernetes", "common_name": usage, "sans": names, "usages": [usage]}
+        for ending, text in (("crt", made_pki.sign(wish, key.public_key(), 30)), ("key", key_pem(key).decode())):
+            path = folder / f"{usage}.{ending}"
+            path.write_text(text)
+            setattr(found, f"{usage}_{ending}", str(path))
+    return found
+
+
+# ---- servers ----
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A loopback server that answers with respond(handler), or with its status and body."""
+
+    daemon_threads = True
+    status = 200
+    body: bytes | str = "ok"
+    respond: Callable[[Any], None] | None = None
+    scheme = "http"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+        self.open: list[socket.socket] = []
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.005,), daemon=True)
+        self.thread.start()
+
+    def get_request(self) -> Any:
+        """Remember connections, so that stop() can end them."""
+        connection = super().get_request()
+        self.open.append(connection[0])
+        return connection
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no news."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
+
+    def drop(self) -> None:
+        """End every connection, and go on listening."""
+        for connection in self.open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.open.clear()
+
+    def stop(self) -> None:
+        """End it and every connection to it."""
+        self.shutdown()
+        self.server_close()
+        self.drop()
+        self.thread.join()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def handle_any(self) -> None:
+        """Answer, whatever the method."""
+        self.server.asked.append(f"{self.command} {self.path}")
+        if self.server.respond:
+            self.server.respond(self)
+            return
+        self.answer(self.server.status, self.server.body)
+
+    do_GET = do_PATCH = do_DELETE = do_POST = handle_any
+
+    def answer(self, status: int, body: bytes | str, **headers: str) -> None:
+        """Send one whole answer."""
+        data = body.encode() if isinstance(body, str) else body
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_args: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start loopback servers: serve() for HTTP, serve(tls) for HTTPS, serve(tls, True) to demand a client's certificate."""
+    started: list[Server] = []
+
+    def start(tls: Any = None, demand: bool = False) -> Server:
+        server = Server()
+        started.append(server)
+        if tls:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.ca)
+            context.load_cert_chain(tls.server_crt, tls.server_key)
+            context.verify_mode = ssl.CERT_REQUIRED if demand else ssl.CERT_NONE
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.scheme = "https"
+        return server
+
+    yield start
+    for server in started:
+        if server.thread.is_alive():
+            server.stop()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A loopback port at which nobody listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        return holder.getsockname()[1]
+
+
+# ---- systemd ----
+
+
+class Systemd:
+    """systemctl, journalctl, useradd and userdel of one host. Services are real processes with a real environment."""
+
+    def __init__(self, folder: Path, users: Users) -> None:
+        self.folder = folder
+        self.users = users
+        self.ran: list[str] = []
+        self.loaded: dict[str, str] = {}
+        self.enabled: set[str] = set()
+        self.processes: dict[str, subprocess.Popen] = {}
+        self.exited: set[str] = set()
+        self.properties: dict[str, str] = {}
+        self.journal = "first line\nlast line\n"
+        self.killed_at = ""
+
+    def unit_file(self, name: str) -> Path:
+        """Where a unit's file is."""
+        return self.folder / name
+
+    def run_command(self, command: list[str], check_rc: bool = False, **_more: Any) -> tuple[int, str, str]:
+        """The commands that modules run; a run can be killed before one of them."""
+        self.ran.append(" ".join(command))
+        if self.killed_at and self.killed_at in self.ran[-1]:
+            raise KeyboardInterrupt
+        if command[0] == "systemctl":
+            return 0, self._systemctl(command[1], [word for word in command[2:] if not word.startswith("--")][-1:]), ""
+        if command[0] == "journalctl":
+            return 0, self.journal, ""
+        if command[0] == "useradd":
+            self.users[command[-1]] = os.getuid()
+        elif command[0] == "userdel":
+            del self.users[command[-1]]
+        return 0, "", ""
+
+    def verbs(self) -> list[str]:
+        """What systemctl was told to do, without questions."""
+        return [line.split()[1] for line in self.ran if line.startswith("systemctl") and " show " not in line]
+
+    def pid(self, name: str) -> int:
+        """The unit's process, or 0."""
+        process = self.processes.get(name)
+        return process.pid if process and process.poll() is None else 0
+
+    def text_of(self, name: str) -> str:
+        """The text of the unit that the running process was started from."""
+        return self.processes[name].unit_text
+
+    def _systemctl(self, verb: str, names: list[str]) -> str:
+        name = names[0] if names else ""
+        if verb == "show":
+            return self._show(name)
+        if verb == "daemon-reload":
+            self.loaded = {path.name: path.read_text() for path in self.folder.glob("*.service")}
+        elif verb == "enable":
+            self.enabled.add(name)
+        elif verb == "disable":
+            self.enabled.discard(name)
+            self._stop(name)
+        elif verb == "restart":
+            self._stop(name)
+            self._start(name)
+        return ""
+
+    def _show(self, name: str) -> str:
+        disk = self.unit_file(name).read_text() if self.unit_file(name).exists() else None
+        state = ("active", "running") if self.pid(name) else ("inactive", "dead")
+        if name in self.exited:
+            state = ("active", "exited")
+        shown = {
+            "ActiveState": state[0],
+            "SubState": state[1],
+            "MainPID": str(self.pid(name)),
+            "UnitFileState": "enabled" if name in self.enabled else "disabled",
+            "NRestarts": "0",
+            "Result": "success",
+            "NeedDaemonReload": "yes" if name in self.loaded and self.loaded[name] != disk else "no",
+        }
+        shown.update(self.properties)
+        return "".join(f"{key}={value}\n" for key, value in shown.items())
+
+    def _start(self, name: str) -> None:
+        text = self.loaded.setdefault(name, self.unit_file(name).read_text())
+        if "Type=oneshot" in text:
+            self.exited.add(name)
+            return
+        environment = {}
+        for line in text.splitlines():
+            path = Path(line.removeprefix("EnvironmentFile=-"))
+            if line.startswith("EnvironmentFile=-") and path.exists():
+                environment.update(entry.split("=", 1) for entry in path.read_text().splitlines())
+        self.processes[name] = subprocess.Popen(["/bin/sleep", "600"], env=environment)
+        self.processes[name].unit_text = text
+
+    def _stop(self, name: str) -> None:
+        self.exited.discard(name)
+        process = self.processes.pop(name, None)
+        if process:
+            process.kill()
+            process.wait()
+
+    def stop_all(self) -> None:
+        """End what was started."""
+        for name in list(self.processes):
+            self._stop(name)
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, users: Users, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    """A host with systemd of its own below tmp_path."""
+    folder = tmp_path / "units"
+    folder.mkdir()
+    component = load("modules", "component")
+    real = load("module_utils", "systemd")
+
+    class Unit(real.Unit):
+        def __init__(self, module: Any, name: str) -> None:
+            super().__init__(module, name)
+            self.inputs_path = str(tmp_path / "inputs" / name)
+
+    fake = Systemd(folder, users)
+    monkeypatch.setattr(real, "UNIT_DIRECTORY", str(folder))
+    monkeypatch.setattr(component, "Unit", Unit)
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda _m, *args, **more: fake.run_command(*args, **more))
+    yield fake
+    fake.stop_all()
+
+
+@pytest.fixture
+def host() -> SimpleNamespace:
+    """The helpers of this file, for tests, which can't import it."""
+    return SimpleNamespace(run_module=run_module, run_action=run_action, load=load, FakeModule=FakeModule)
