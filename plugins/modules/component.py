@@ -375,7 +375,8 @@ class Component:
         for wished in reversed(self.wish["directories"]):
             if not wished["data"] or self.wish["remove_data"]:
                 self.state.absent(wished["path"], only_if_empty=wished["shared"])
-        if self.wish["user"]:
+        keeps = any(wished["data"] for wished in self.wish["directories"]) and not self.wish["remove_data"]
+        if self.wish["user"] and not keeps:  # data that stays keeps its owner
             self.state.system_user_absent(self.wish["user"])
 
 
