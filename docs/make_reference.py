@@ -118,7 +118,12 @@ class Role:
     def section(self) -> list[str]:
         """The role's part of the reference."""
         first = next(iter(self.specs.values()))
-        lines = [f"### {self.name}", "", f"{first['short_description']}. {marked_up(first.get('description'))}".strip(), ""]
+        lines = [
+            f"### {self.name}",
+            "",
+            f"{first['short_description']}. {marked_up(first.get('description'))}".strip(),
+            "",
+        ]
         lines += [f"- `{name}`: {spec['short_description']}." for name, spec in self.entry_points.items()]
         if self.options:
             lines += ["", *table(self.options, self.defaults)]

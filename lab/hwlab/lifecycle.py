@@ -66,9 +66,7 @@ def image_archives(mirror: Path) -> dict[str, tuple[str, str, str]]:
     versions = release.Versions()
     names = release.image_names(versions)
     found = release.image_archives(mirror, versions, rootfs.architecture())
-    return {
-        name: (getattr(versions, name), str(path.relative_to(mirror)), names[name]) for name, path in found.items()
-    }
+    return {name: (getattr(versions, name), str(path.relative_to(mirror)), names[name]) for name, path in found.items()}
 
 
 def clear_lost(progress: Progress) -> None:

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError, key_pem, make_key, public_pem
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError, key_pem, make_key
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.text import to_yaml_text
-from cryptography.hazmat.primitives import serialization
 
 GROUP = "hardway:cluster-admins"
 
@@ -39,7 +38,12 @@ class ActionModule(ActionBase):
         if changed and not self._task.check_mode:
             _write(path, to_yaml_text(after))
         words = "present\n" if not changed else (renewed or "other servers or another current context") + "\n"
-        diff = {"before_header": path, "after_header": path, "before": "present\n" if before else "absent\n", "after": words}
+        diff = {
+            "before_header": path,
+            "after_header": path,
+            "before": "present\n" if before else "absent\n",
+            "after": words,
+        }
         return dict(result, changed=changed, path=path, diff=diff if changed else [])
 
 
@@ -47,7 +51,7 @@ def _kubeconfig(pki, args, before):
     """The wished kubeconfig as a dict, and why its certificate was issued anew or None."""
     user = {"ca": "kubernetes", "common_name": args["user"], "organizations": [GROUP], "sans": [], "usages": ["client"]}
     certificate, key = _present_pair(before)
-    reason = pki.why_renew(user, certificate, _public(key))
+    reason = pki.why_renew(user, certificate, public_half(key))
     if reason:
         new_key = make_key("ecdsa-p256")
         key = key_pem(new_key).decode()
@@ -114,13 +118,6 @@ def _present_pair(before):
         return _decode(user["client-certificate-data"]), _decode(user["client-key-data"])
     except (KeyError, IndexError, TypeError, binascii.Error, UnicodeDecodeError):
         return None, None
-
-
-def _public(key):
-    try:
-        return public_pem(serialization.load_pem_private_key(key.encode(), None).public_key()) if key else None
-    except ValueError:
-        return None
 
 
 def _encode(text):

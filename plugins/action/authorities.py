@@ -21,18 +21,20 @@ class ActionModule(ActionBase):
             if pki.state() == "whole":
                 return dict(result, changed=False, found=[])
             if args["state"] == "inspected":
-                result.update(
-                    self._execute_module(
-                        module_name=self.MODULE, module_args={"paths": args.get("paths") or []}, task_vars=task_vars
-                    )
-                )
+                look = {"state": "inspected", "pki_dir": pki.folder, "paths": args.get("paths") or []}
+                result.update(self._execute_module(module_name=self.MODULE, module_args=look, task_vars=task_vars))
                 return result
             self._refuse_beside_cluster(pki, args)
             if not self._task.check_mode:
                 pki.create(args["cluster_name"], int(args.get("days") or 3650), args.get("key_type") or "ecdsa-p256")
         except PkiError as error:
             return dict(result, failed=True, changed=False, msg=str(error))
-        diff = {"before_header": pki.folder, "after_header": pki.folder, "before": "absent\n", "after": "three authorities\n"}
+        diff = {
+            "before_header": pki.folder,
+            "after_header": pki.folder,
+            "before": "absent\n",
+            "after": "three authorities\n",
+        }
         return dict(result, changed=True, diff=[diff])
 
     def _refuse_beside_cluster(self, pki, args):
@@ -42,7 +44,8 @@ class ActionModule(ActionBase):
             raise PkiError(
                 "the folder of the cluster's authorities, %s, is missing, but these hosts run with authorities already: %s. "
                 "Restore the folder from your backup or point cluster_controller_dir at it. A new one would cut every "
-                "host off; to start over, run the reset playbook first. Nothing was changed." % (pki.folder, ", ".join(trusting))
+                "host off; to start over, run the reset playbook first. Nothing was changed."
+                % (pki.folder, ", ".join(trusting))
             )
         silent = sorted(set(args.get("hosts") or []) - set(found))
         if silent:

@@ -30,7 +30,11 @@ class ActionModule(ActionBase):
             raise PkiError("the folder of the cluster's authorities, %s, is missing" % pki.folder)
         wishes = {wish["path"]: dict(wish) for wish in args.get("certificates") or []}
         if state == "absent":  # check mode of a first run: there is nothing on any host yet
-            return {"changed": True, "issued": {path: "there is none yet" for path in wishes}, "diff": _diff(wishes, {})}
+            return {
+                "changed": True,
+                "issued": {path: "there is none yet" for path in wishes},
+                "diff": _diff(wishes, {}),
+            }
         args["authorities"] = [
             dict(wish, content=pki.read(wish["ca"] + "-ca.crt")) for wish in args.get("authorities") or []
         ]

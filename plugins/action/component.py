@@ -34,7 +34,8 @@ class ActionModule(ActionBase):
                 return {
                     "failed": True,
                     "changed": False,
-                    "msg": "%s was left as it is here: its new settings failed on another host. %s" % (args["name"], reason),
+                    "msg": "%s was left as it is here: its new settings failed on another host. %s"
+                    % (args["name"], reason),
                 }
             result = self._module(dict(args, restart="now"), task_vars)
             turn.truncate(0)

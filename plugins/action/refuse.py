@@ -14,7 +14,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        findings = {host: list(sentences) for host, sentences in (self._task.args.get("findings") or {}).items() if sentences}
+        findings = {
+            host: list(sentences) for host, sentences in (self._task.args.get("findings") or {}).items() if sentences
+        }
         result.update(changed=False, findings=findings)
         if findings:
             lines = ["%s. Nothing was changed on any host." % self._task.args["what"]]

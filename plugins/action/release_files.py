@@ -40,6 +40,8 @@ class ActionModule(ActionBase):
             self._transfer_file(os.path.join(local_dir, path), remote)
             staged[path] = remote
         try:
-            return self._execute_module(module_name=self.MODULE, module_args=dict(args, staged=staged), task_vars=task_vars)
+            return self._execute_module(
+                module_name=self.MODULE, module_args=dict(args, staged=staged), task_vars=task_vars
+            )
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir, force=True)

@@ -17,10 +17,14 @@ class ActionModule(ActionBase):
         findings = {host: list(told.get("findings") or []) for host, told in hosts.items()}
         findings[""] = list(cluster.get("findings") or []) + leader_findings(hosts)
         for host in args.get("skipped") or []:
-            findings[host] = ["did not answer, so nothing of it was checked. Bring it up, or take it out of the inventory."]
+            findings[host] = [
+                "did not answer, so nothing of it was checked. Bring it up, or take it out of the inventory."
+            ]
         findings = {host: sentences for host, sentences in findings.items() if sentences}
         lines = summary(args["cluster_name"], hosts, cluster)
-        lines += ["%s%s" % (host + ": " if host else "", sentence) for host in sorted(findings) for sentence in findings[host]]
+        lines += [
+            "%s%s" % (host + ": " if host else "", sentence) for host in sorted(findings) for sentence in findings[host]
+        ]
         result.update(changed=False, findings=findings, summary=lines, failed=bool(findings))
         result["msg"] = "\n".join(lines)
         if not findings:
@@ -33,7 +37,10 @@ def leader_findings(hosts):
     """Members that know different leaders are two clusters."""
     leaders = {host: told["etcd_leader"] for host, told in hosts.items() if told.get("etcd_leader")}
     if len(set(leaders.values())) > 1:
-        return ["etcd members know different leaders: %s" % ", ".join("%s knows %s" % pair for pair in sorted(leaders.items()))]
+        return [
+            "etcd members know different leaders: %s"
+            % ", ".join("%s knows %s" % pair for pair in sorted(leaders.items()))
+        ]
     return []
 
 
@@ -43,7 +50,9 @@ def summary(name, hosts, cluster):
     members = [host for host, told in hosts.items() if told.get("etcd_leader")]
     if members:
         lines.append("etcd: %d members, one leader" % len(members))
-    days = [(told["certificate_days"], host) for host, told in hosts.items() if told.get("certificate_days") is not None]
+    days = [
+        (told["certificate_days"], host) for host, told in hosts.items() if told.get("certificate_days") is not None
+    ]
     if days:
         lines.append("certificates: the first to end has %d days left, on %s" % min(days))
     return lines

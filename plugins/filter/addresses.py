@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - From the inventory alone, so that a host that is down has one too.
-  positional: hostvars
+positional: hostvars
 options:
   _input:
     description: Names of hosts.

@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Certificates and keys are named by path, so that the file stays the same when they are renewed.
-  positional: user, certificate, ca
+positional: user, certificate, ca
 options:
   _input:
     description: Address of the API, C(https://host:port).

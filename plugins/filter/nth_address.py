@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Counts from the network's own address, which is 0.
-  positional: position
+positional: position
 options:
   _input:
     description: A network in CIDR notation, or several with commas between; the first counts.
@@ -32,15 +32,16 @@ _value:
   type: str
 """
 
-import netaddr
+import ipaddress
+
 from ansible.errors import AnsibleFilterError
 
 
 def nth_address(network, position):
     """The address at a place in a network, as text. Raises AnsibleFilterError for what is no network."""
     try:
-        return str(netaddr.IPNetwork(str(network).split(",")[0])[position])
-    except (netaddr.AddrFormatError, ValueError, IndexError) as error:
+        return str(ipaddress.ip_network(str(network).split(",")[0])[position])
+    except (ValueError, IndexError) as error:
         raise AnsibleFilterError("nth_address: %s has no address %s: %s" % (network, position, error)) from error
 
 

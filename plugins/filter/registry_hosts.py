@@ -36,7 +36,10 @@ def registry_hosts(registries):
     """Files for containerd's certs.d, 0600 since they may hold credentials."""
     found = []
     for registry, wish in registries.items():
-        data = {"server": wish.get("server") or "https://" + ("registry-1.docker.io" if registry == "docker.io" else registry)}
+        data = {
+            "server": wish.get("server")
+            or "https://" + ("registry-1.docker.io" if registry == "docker.io" else registry)
+        }
         hosts = {}
         for mirror in wish.get("mirrors") or []:
             host = {"capabilities": ["pull", "resolve"]}

@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Knows the paths, archives and checksum files of each project that the roles install.
-  positional: version, directory, pins
+positional: version, directory, pins
 options:
   _input:
     description: Name of the release, such as kube-apiserver, etcd or containerd.

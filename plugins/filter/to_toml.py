@@ -47,7 +47,11 @@ def _key(key):
 
 
 def _table(data, path):
-    lines = ["%s = %s" % (_key(key), _scalar(value)) for key, value in data.items() if not isinstance(value, dict) and value is not None]
+    lines = [
+        "%s = %s" % (_key(key), _scalar(value))
+        for key, value in data.items()
+        if not isinstance(value, dict) and value is not None
+    ]
     if path and (lines or not data):
         lines = ["", "[%s]" % ".".join(map(_key, path))] + lines
     for key, value in data.items():

@@ -9,7 +9,9 @@ short_description: The text of a systemd unit from data
 version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
-  - Sections hold settings. A list repeats a setting, None leaves it out. C(ExecStart) given as a list is one command with its arguments, quoted as systemd wants it.
+  - Sections hold settings. A list repeats a setting, None leaves it out.
+  - C(ExecStart) given as a list of words is one command with its arguments, quoted as systemd wants it; a list of such lists
+    is several.
 options:
   _input:
     description: Sections of the unit.
@@ -50,7 +52,9 @@ def to_unit(sections):
             if value is None:
                 continue
             if key == "ExecStart" and isinstance(value, (list, tuple)):
-                lines.append("ExecStart=" + " \\\n  ".join(_word(word) for word in value))
+                commands = value if value and isinstance(value[0], (list, tuple)) else [value]
+                for command in commands:
+                    lines.append("ExecStart=" + " \\\n  ".join(_word(word) for word in command))
             elif isinstance(value, (list, tuple)):
                 lines += ["%s=%s" % (key, _value(entry)) for entry in value]
             else:

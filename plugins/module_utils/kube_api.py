@@ -63,7 +63,7 @@ class Api:
         wrong = []
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        for dummy in range(len(self.servers)):
+        for _attempt in self.servers[:]:
             server = urlsplit(self.servers[0])
             try:
                 if self.connection is None:
@@ -166,7 +166,9 @@ def _exec_over(stream, host, path):
         if line.lower().startswith(b"content-length:"):
             length = int(line.split(b":")[1])
     if " 101 " not in status:
-        raise ApiError(int(status.split()[1]) if status else 0, "exec: %s %s" % (status.strip(), reader.read(length).decode()))
+        raise ApiError(
+            int(status.split()[1]) if status else 0, "exec: %s %s" % (status.strip(), reader.read(length).decode())
+        )
     channels = {1: b"", 2: b"", 3: b""}
     while True:
         head = reader.read(2)

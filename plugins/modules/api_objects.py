@@ -89,13 +89,18 @@ def unavailable(found):
     status = found.get("status", {})
     if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
         return "not seen by its controller yet"
-    if found["kind"] == "Deployment":
-        wished, there = found["spec"]["replicas"], status.get("availableReplicas", 0)
-        if status.get("updatedReplicas", 0) < wished:
-            there = min(there, status.get("updatedReplicas", 0))
-    else:
-        wished, there = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
-    return None if there >= wished else "%d of %d available" % (there, wished)
+    if found["kind"] == "DaemonSet":
+        wished = status.get("desiredNumberScheduled", 0)
+        there = min(status.get("numberAvailable", 0), status.get("updatedNumberScheduled", 0))
+        return None if there >= wished else "%d of %d available" % (there, wished)
+    wished, updated = found["spec"]["replicas"], status.get("updatedReplicas", 0)
+    if updated < wished or status.get("replicas", 0) > updated:
+        return "%d of %d of the new version" % (updated, wished)
+    # Available in Kubernetes' own sense: as many as its strategy demands, so that one lost host does not fail a run.
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "Available" and condition["status"] == "True":
+            return None
+    return "%d of %d available" % (status.get("availableReplicas", 0), wished)
 
 
 def wait_available(api, wishes, seconds):

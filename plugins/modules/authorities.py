@@ -86,7 +86,25 @@ from ansible.module_utils.basic import AnsibleModule
 
 def main():
     """Only O(state=inspected) reaches a host; all else is done by the action plugin on the controller."""
-    module = AnsibleModule(argument_spec={"paths": {"type": "list", "elements": "path", "default": []}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "pki_dir": {"type": "path", "required": True},
+            "passphrase": {"type": "str", "no_log": True},
+            "cluster_name": {"type": "str"},
+            "days": {"type": "int", "default": 3650},
+            "key_type": {
+                "type": "str",
+                "choices": ["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-4096"],
+                "default": "ecdsa-p256",
+                "no_log": False,
+            },
+            "state": {"type": "str", "choices": ["inspected", "present"], "required": True},
+            "paths": {"type": "list", "elements": "path", "default": []},
+            "found": {"type": "dict", "default": {}},
+            "hosts": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
     module.exit_json(changed=False, found=[path for path in module.params["paths"] if os.path.exists(path)])
 
 

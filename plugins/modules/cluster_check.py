@@ -18,6 +18,7 @@ attributes:
   check_mode:
     description: Only looks at API servers and nodes; no pod is started.
     support: partial
+    details: Pods are started only outside check mode.
   diff_mode:
     description: There is nothing to show.
     support: none
@@ -154,7 +155,9 @@ class ClusterCheck:
                 single.request("GET", "/readyz")
                 ready += 1
             except ApiError as error:
-                self.findings.append("the API server %s is not ready: %s. Look at kube-apiserver and etcd there." % (server, error))
+                self.findings.append(
+                    "the API server %s is not ready: %s. Look at kube-apiserver and etcd there." % (server, error)
+                )
         self.facts.append("%d of %d API servers ready" % (ready, len(self.wish["servers"])))
 
     def nodes(self):
@@ -162,11 +165,15 @@ class ClusterCheck:
         listed = {node["metadata"]["name"]: node for node in self.api.request("GET", "/api/v1/nodes")["items"]}
         ready = []
         for name in self.wish["nodes"]:
-            conditions = {entry["type"]: entry for entry in listed.get(name, {}).get("status", {}).get("conditions") or []}
+            conditions = {
+                entry["type"]: entry for entry in listed.get(name, {}).get("status", {}).get("conditions") or []
+            }
             if name not in listed:
                 self.findings.append("node %s is not registered. Look at: journalctl -u kubelet there." % name)
             elif conditions.get("Ready", {}).get("status") != "True":
-                self.findings.append("node %s is not Ready: %s" % (name, conditions.get("Ready", {}).get("message", "it says nothing")))
+                self.findings.append(
+                    "node %s is not Ready: %s" % (name, conditions.get("Ready", {}).get("message", "it says nothing"))
+                )
             else:
                 ready.append(name)
             for kind in ("DiskPressure", "MemoryPressure", "PIDPressure"):
@@ -234,10 +241,15 @@ class ClusterCheck:
         start = sum(1 for name in others if name < node)
         ring = (others[start:] + others[:start])[: self.wish["peers"]]
         targets = [
-            ("DNS does not resolve a Service of another namespace", "kubernetes.default.svc.%s:443" % self.wish["domain"]),
+            (
+                "DNS does not resolve a Service of another namespace",
+                "kubernetes.default.svc.%s:443" % self.wish["domain"],
+            ),
             ("a Service does not answer", "%s:80" % service),
         ]
-        return targets + [("a pod on %s is not reached" % name, "%s:%d" % (pods[name]["status"]["podIP"], PORT)) for name in ring]
+        return targets + [
+            ("a pod on %s is not reached" % name, "%s:%d" % (pods[name]["status"]["podIP"], PORT)) for name in ring
+        ]
 
     def try_from(self, node, pods, service):
         """Everything that one node's pod can try; returns sentences."""

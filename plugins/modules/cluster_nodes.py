@@ -151,7 +151,9 @@ class Nodes:
             return None
         if not self.module.check_mode:
             # The version guards the list of taints, which a patch replaces whole.
-            body = dict(patch, metadata=dict(patch.get("metadata", {}), resourceVersion=node["metadata"]["resourceVersion"]))
+            body = dict(
+                patch, metadata=dict(patch.get("metadata", {}), resourceVersion=node["metadata"]["resourceVersion"])
+            )
             try:
                 self.api.request("PATCH", "/api/v1/nodes/" + name, body, "application/merge-patch+json")
             except ApiError as error:

@@ -298,7 +298,7 @@ class Component:
                 msg="%s needs a restart for its new settings, and it was refused: only %d of the other %d members are "
                 "healthy and %d must be. Nothing was changed on this host. Mend the others first: %s"
                 % (self.wish["name"], healthy, len(gate["others"]), gate["at_least"], "; ".join(wrong)),
-                **self.result
+                **self.result,
             )
 
     def _write(self):
@@ -356,7 +356,7 @@ class Component:
                 self.wish["name"],
             ),
             log=log,
-            **dict(self.state.result(), **self.result)
+            **dict(self.state.result(), **self.result),
         )
 
     def remove(self):

@@ -205,13 +205,22 @@ class Check:
             skew = time.time() - self.wish["controller_time"]
             if abs(skew) > self.wish["maximum_clock_skew"]:
                 self.findings.append(
-                    "its clock differs by %d s from the controller's. See that its time service runs: timedatectl." % skew
+                    "its clock differs by %d s from the controller's. See that its time service runs: timedatectl."
+                    % skew
                 )
 
     def etcd(self):
         """Findings about members and leader; returns the leader's id."""
         wish = self.wish["etcd"]
-        command = ["/usr/local/bin/etcdctl", "--endpoints", wish["endpoint"], "--cacert", wish["ca"], "--cert", wish["cert"]]
+        command = [
+            "/usr/local/bin/etcdctl",
+            "--endpoints",
+            wish["endpoint"],
+            "--cacert",
+            wish["ca"],
+            "--cert",
+            wish["cert"],
+        ]
         command += ["--key", wish["key"], "--command-timeout", "5s", "--write-out", "json"]
         code, out, error = self.module.run_command(command + ["endpoint", "status"])
         members_code, members_out, members_error = self.module.run_command(command + ["member", "list"])
@@ -222,7 +231,9 @@ class Check:
         members = json.loads(members_out)["members"]
         if len(members) != wish["members"]:
             names = ", ".join(member.get("name") or "unnamed" for member in members)
-            self.findings.append("etcd has %d members (%s) and the inventory names %d." % (len(members), names, wish["members"]))
+            self.findings.append(
+                "etcd has %d members (%s) and the inventory names %d." % (len(members), names, wish["members"])
+            )
         for error in status.get("errors") or []:
             self.findings.append("etcd reports: %s" % error)
         if not status.get("leader"):

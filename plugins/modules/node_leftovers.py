@@ -217,7 +217,10 @@ def main():
     leftovers.chains(module.params["iptables_chains"])
     for table in module.params["nftables"]:
         leftovers.table(table)
-    diff = [{"before_header": what, "after_header": what, "before": "present\n", "after": "absent\n"} for what in leftovers.removed]
+    diff = [
+        {"before_header": what, "after_header": what, "before": "present\n", "after": "absent\n"}
+        for what in leftovers.removed
+    ]
     module.exit_json(changed=bool(leftovers.removed), removed=leftovers.removed, diff=diff)
 
 

@@ -122,9 +122,9 @@ import shutil
 import tarfile
 import tempfile
 import urllib.error
-import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MARKER = ".release.json"
@@ -173,10 +173,13 @@ class ReleaseFile:
         if self.options["mirror_url"]:
             url = self.options["mirror_url"].rstrip("/") + "/" + path
         try:
-            return urllib.request.urlopen(url, timeout=self.options["timeout"])
+            if url.startswith("file://"):
+                return open(url[len("file://") :], "rb")
+            return open_url(url, timeout=self.options["timeout"])
         except urllib.error.HTTPError as error:
             raise Refused(
-                "%s: %s answers HTTP %d. Check the version, and that the mirror holds this path." % (self.name, url, error.code)
+                "%s: %s answers HTTP %d. Check the version, and that the mirror holds this path."
+                % (self.name, url, error.code)
             ) from error
         except (OSError, ValueError) as error:
             raise Refused(
@@ -310,7 +313,12 @@ def main():
     files = [ReleaseFile(wish, module.params, arch) for wish in module.params["files"]]
     lacking = [release for release in files if not release.present()]
     diff = [
-        {"before_header": release.directory, "after_header": release.directory, "before": "absent\n", "after": release.url + "\n"}
+        {
+            "before_header": release.directory,
+            "after_header": release.directory,
+            "before": "absent\n",
+            "after": release.url + "\n",
+        }
         for release in lacking
     ]
     result = {"changed": bool(lacking), "diff": diff, "fetched": [release.directory for release in lacking]}

@@ -12,14 +12,18 @@ import secrets
 import shutil
 import tempfile
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    HAS_CRYPTOGRAPHY = True
+except ImportError:
+    HAS_CRYPTOGRAPHY = False
 
 AUTHORITIES = ("kubernetes", "etcd", "front-proxy")
-USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 RENEW_WHEN_LEFT = 1 / 3  # of a leaf's life
 KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-4096")
 
@@ -38,13 +42,23 @@ def make_key(key_type):
 
 def key_pem(key, passphrase=None):
     """A private key as PKCS#8 PEM bytes, encrypted where a passphrase is given."""
-    encryption = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
+    encryption = (
+        serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
+    )
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
 def public_pem(key):
     """A public key as PEM text."""
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def public_half(private_pem):
+    """The public half of a private key given as PEM text, as PEM text; None where it is no key."""
+    try:
+        return public_pem(serialization.load_pem_private_key(private_pem.encode(), None).public_key())
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 class Pki:
@@ -55,6 +69,8 @@ class Pki:
     """
 
     def __init__(self, folder, passphrase=None):
+        if not HAS_CRYPTOGRAPHY:
+            raise PkiError("the controller's Python has no package cryptography. Install it: pip install cryptography")
         self.folder = os.path.expanduser(folder)
         self.passphrase = passphrase or None
 
@@ -144,7 +160,7 @@ class Pki:
         :arg days: its life in days, cut to the authority's own.
         """
         authority = self.authority(wish["ca"])
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         end = min(now + datetime.timedelta(days=days), authority.not_valid_after_utc)
         builder = (
             x509.CertificateBuilder()
@@ -156,11 +172,9 @@ class Pki:
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(public_key), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([USAGES[usage] for usage in wish["usages"]]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(_usages(wish)), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
         )
         if wish.get("sans"):
             builder = builder.add_extension(x509.SubjectAlternativeName(_names(wish["sans"])), critical=False)
@@ -209,12 +223,15 @@ class Pki:
         present, wished = set(_present_names(certificate)), set(_names(wish.get("sans") or []))
         if present != wished:
             return "its names differ: %s" % ", ".join(
-                sorted(["without " + str(name.value) for name in wished - present] + ["with " + str(name.value) for name in present - wished])
+                sorted(
+                    ["without " + str(name.value) for name in wished - present]
+                    + ["with " + str(name.value) for name in present - wished]
+                )
             )
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        if set(usages) != {USAGES[usage] for usage in wish["usages"]}:
+        if set(usages) != set(_usages(wish)):
             return "its usages differ"
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         left = certificate.not_valid_after_utc - now
         if left < life * RENEW_WHEN_LEFT:
@@ -225,6 +242,11 @@ class Pki:
 def _subject(wish):
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in wish.get("organizations") or []]
     return x509.Name(parts + [x509.NameAttribute(NameOID.COMMON_NAME, wish["common_name"])])
+
+
+def _usages(wish):
+    known = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
+    return [known[usage] for usage in wish["usages"]]
 
 
 def _names(names):
@@ -259,7 +281,7 @@ def _key_usage(public_key):
 
 
 def _self_signed(common_name, key, days):
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     return (

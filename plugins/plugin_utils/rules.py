@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 
-import netaddr
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 SUPPORTED = ("1.34", "1.35", "1.36")  # minor versions whose configuration APIs the roles write
@@ -43,7 +43,9 @@ def wrong_values(options, values):
     """
     spec = {name: _plain(option) for name, option in options.items()}
     errors = ArgumentSpecValidator(spec).validate(dict(values)).error_messages
-    return ["%s. Mend it in the inventory; the reference describes it." % str(message).rstrip(".") for message in errors]
+    return [
+        "%s. Mend it in the inventory; the reference describes it." % str(message).rstrip(".") for message in errors
+    ]
 
 
 def _plain(option):
@@ -69,7 +71,10 @@ def cluster_findings(views, groups, names):
 
     for part, group in names.items():
         if not groups.get(group):
-            say("", "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")))
+            say(
+                "",
+                "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")),
+            )
     members = groups.get(names["etcd"]) or []
     if members and len(members) % 2 == 0:
         say(
@@ -89,16 +94,22 @@ def cluster_findings(views, groups, names):
 
 def _network(text):
     try:
-        network = netaddr.IPNetwork(str(text))
-    except (netaddr.AddrFormatError, ValueError):
+        return ipaddress.ip_network(str(text)) if "/" in str(text) else None
+    except ValueError:
         return None
-    return network if "/" in str(text) and network.ip == network.network else None
+
+
+def _address(text):
+    try:
+        return ipaddress.ip_address(str(text))
+    except ValueError:
+        return None
 
 
 def _addresses(views, say):
     owners = {}
     for host, view in views.items():
-        if not netaddr.valid_ipv4(str(view["address"]), netaddr.INET_PTON) and not netaddr.valid_ipv6(str(view["address"])):
+        if _address(view["address"]) is None:
             say(
                 host,
                 "cluster_address %r is no IP address. Set ansible_host or cluster_address to the address at which other hosts "
@@ -122,12 +133,18 @@ def _networks(host, view, views, say):
             say("", "%s %r is no network in CIDR notation, such as 10.244.0.0/16. Mend it." % (name, text))
             continue
         for other, other_view in views.items():
-            if str(other_view["address"]) in network if netaddr.valid_ipv4(str(other_view["address"])) else False:
-                say("", "%s %s holds the address %s of %s. Choose networks that no host is in." % (name, text, other_view["address"], other))
-    if pods is not None and services is not None and (pods in services or services in pods):
+            address = _address(other_view["address"])
+            if address is not None and address in network:
+                say(
+                    "",
+                    "%s %s holds the address %s of %s. Choose networks that no host is in."
+                    % (name, text, address, other),
+                )
+    if pods is not None and services is not None and pods.overlaps(services):
         say(
             "",
-            "cluster_pod_cidr %s and cluster_service_cidr %s overlap. Choose two networks that share no address." % (pods, services),
+            "cluster_pod_cidr %s and cluster_service_cidr %s overlap. Choose two networks that share no address."
+            % (pods, services),
         )
     if pods is not None and pods.prefixlen >= int(view["node_mask"]):
         say(
@@ -136,13 +153,25 @@ def _networks(host, view, views, say):
             "kube_controller_manager__node_mask_ipv4." % (pods, view["node_mask"]),
         )
     if services is not None and services.prefixlen < 12:
-        say("", "cluster_service_cidr %s is larger than the /12 that kube-apiserver takes. Choose a smaller one." % services)
-    if services is not None and view["dns_address"] not in services:
-        say("", "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them." % (view["dns_address"], services))
+        say(
+            "",
+            "cluster_service_cidr %s is larger than the /12 that kube-apiserver takes. Choose a smaller one."
+            % services,
+        )
+    if services is not None and _address(view["dns_address"]) not in services:
+        say(
+            "",
+            "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them."
+            % (view["dns_address"], services),
+        )
     if view["cni_kind"] == "bridge":
         mine = _network(view["cni_pod_cidr"] or "")
-        if mine is None or pods is None or mine not in pods:
-            say(host, "cni__pod_cidr %r is no network inside cluster_pod_cidr; cni__kind bridge needs one for each node." % view["cni_pod_cidr"])
+        if mine is None or pods is None or not mine.subnet_of(pods):
+            say(
+                host,
+                "cni__pod_cidr %r is no network inside cluster_pod_cidr; cni__kind bridge needs one for each node."
+                % view["cni_pod_cidr"],
+            )
         for other, other_view in views.items():
             if other != host and mine is not None and _network(other_view["cni_pod_cidr"] or "") == mine:
                 say(host, "cni__pod_cidr %s is also the one of %s. Give each node its own." % (mine, other))
@@ -165,11 +194,14 @@ def _version(host, view, views, api_hosts, say):
         if other is None or host == server:
             continue
         if minor > other:
-            say(host, "cluster_version %s is newer than %s on %s, which runs an API server. Raise API servers first." % (view["version"], views[server]["version"], server))
+            words = "is newer than %s on %s, which runs an API server. Raise API servers first."
         elif host in api_hosts and other[1] - minor[1] > 1:
-            say(host, "cluster_version %s is more than one minor version behind %s on %s. API servers may differ by one." % (view["version"], views[server]["version"], server))
+            words = "is more than one minor version behind %s on %s. API servers may differ by one."
         elif other[1] - minor[1] > KUBELET_MAY_LAG:
-            say(host, "cluster_version %s is more than %d minor versions behind %s on %s, which a kubelet may not be." % (view["version"], KUBELET_MAY_LAG, views[server]["version"], server))
+            words = "is more than three minor versions behind %s on %s, which a kubelet may not be."
+        else:
+            continue
+        say(host, ("cluster_version %s " + words) % (view["version"], views[server]["version"], server))
 
 
 def _endpoint(host, view, views, api_hosts, say):
@@ -186,5 +218,6 @@ def _endpoint(host, view, views, api_hosts, say):
             say(
                 host,
                 "cluster_api_endpoint %s is outside the names of the API server's certificate on %s (%s). Set it for all hosts "
-                "alike, or add the name to kube_apiserver__extra_sans." % (endpoint, server, ", ".join(views[server]["api_names"])),
+                "alike, or add the name to kube_apiserver__extra_sans."
+                % (endpoint, server, ", ".join(views[server]["api_names"])),
             )

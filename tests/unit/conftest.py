@@ -14,8 +14,8 @@ COLLECTIONS = ROOT / ".collections"
 os.environ.setdefault("ANSIBLE_HOME", os.path.join(tempfile.gettempdir(), f"hardway-unit-{os.getuid()}"))
 sys.dont_write_bytecode = True
 
-from ansible.plugins.loader import init_plugin_loader  # noqa: E402
-from ansible.utils.collection_loader import AnsibleCollectionConfig  # noqa: E402
+from ansible.plugins.loader import init_plugin_loader
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 if AnsibleCollectionConfig.collection_finder is None:
     init_plugin_loader([str(COLLECTIONS)])

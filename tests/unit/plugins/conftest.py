@@ -22,7 +22,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible_collections.hardway.kubernetes.plugins.module_utils import host_state
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, key_pem, make_key
 
@@ -72,7 +72,10 @@ def run_action(
     run = execute or (lambda module, wished: run_module(module, wished, check))
     task = SimpleNamespace(args=args, check_mode=check, diff=True, async_val=0, action=name)
     shell = SimpleNamespace(tmpdir="/nowhere", join_path=os.path.join)
-    task_vars = dict({"inventory_hostname": "cp1"}, **(task_vars or {}))
+    task_vars = {
+        name: trust_as_template(value) if isinstance(value, str) else value
+        for name, value in {"inventory_hostname": "cp1", **(task_vars or {})}.items()
+    }
     templar = Templar(loader=DataLoader(), variables=task_vars)
     plugin = load("action", name).ActionModule(task, SimpleNamespace(_shell=shell), None, None, templar)
     plugin._execute_module = lambda module_name, module_args, task_vars: run(module_name.split(".")[-1], module_args)
@@ -421,3 +424,103 @@ def systemd(tmp_path: Path, users: Users, monkeypatch: pytest.MonkeyPatch) -> It
 def host() -> SimpleNamespace:
     """The helpers of this file, for tests, which can't import it."""
     return SimpleNamespace(run_module=run_module, run_action=run_action, load=load, FakeModule=FakeModule)
+
+
+# ---- the Kubernetes API ----
+
+KINDS = {
+    "/api/v1": {"Node": "nodes", "Namespace": "namespaces", "ConfigMap": "configmaps", "Secret": "secrets"},
+    "/apis/apps/v1": {"Deployment": "deployments", "DaemonSet": "daemonsets"},
+}
+CLUSTERED = ("Node", "Namespace")
+
+
+class FakeApi:
+    """A loopback API server that keeps objects by path: apply, merge patches, lists and deletions."""
+
+    def __init__(self, server: Server, params: dict[str, Any]) -> None:
+        self.server = server
+        self.params = params
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.patches: list[tuple[str, dict[str, Any]]] = []
+        self.refuse: dict[str, tuple[int, str]] = {}
+        self.conflicts = 0
+        server.respond = self.respond
+
+    def writes(self) -> list[str]:
+        """What was asked that changes something."""
+        return [line for line in self.server.asked if not line.startswith("GET") and "dryRun" not in line]
+
+    def respond(self, handler: Any) -> None:
+        """Answer one request."""
+        path, _mark, query = handler.path.partition("?")
+        length = int(handler.headers.get("Content-Length") or 0)
+        body = json.loads(handler.rfile.read(length)) if length else None
+        status, answer = self.answer(handler.command, path, query, body, handler.headers["Content-Type"])
+        handler.answer(status, json.dumps(answer))
+
+    def answer(self, method: str, path: str, query: str, body: Any, kind: str) -> tuple[int, Any]:
+        """Status and body."""
+        if f"{method} {path}" in self.refuse:
+            status, message = self.refuse[f"{method} {path}"]
+            return status, {"message": message}
+        if path in KINDS:
+            entries = [{"kind": k, "name": n, "namespaced": k not in CLUSTERED} for k, n in KINDS[path].items()]
+            return 200, {"resources": entries}
+        there = self.objects.get(path)
+        if method == "PATCH":
+            self.patches.append((path, body))
+            if self.conflicts:
+                self.conflicts -= 1
+                return 409, {"message": "the object has been modified"}
+            if kind == "application/apply-patch+yaml":
+                server_keeps = {
+                    "uid": "1",
+                    "resourceVersion": str(len(self.patches)),
+                    "generation": 1,
+                    "managedFields": [],
+                }
+                found = merged(there or {}, body)
+                found = dict(found, metadata={**found["metadata"], **server_keeps})
+            elif there is None:
+                return 404, {"message": f"{path} not found"}
+            else:
+                found = merged(there, body)
+            if "dryRun" not in query:
+                self.objects[path] = found
+            return 200, found
+        if method == "GET" and there is None:
+            items = [found for name, found in self.objects.items() if name.rpartition("/")[0] == path]
+            if items or path.rpartition("/")[2] in ("nodes", "pods"):
+                return 200, {"items": items}
+        if there is None:
+            return 404, {"message": f"{path} not found"}
+        if method == "DELETE":
+            del self.objects[path]
+        return 200, there
+
+
+def merged(there: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7386) applied."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(there) if isinstance(there, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = merged(found.get(key), value)
+    return found
+
+
+@pytest.fixture
+def api(serve: Callable[..., Server], tls: SimpleNamespace) -> FakeApi:
+    """An API server, and the parameters with which a module reaches it."""
+    server = serve(tls, True)
+    params = {
+        "servers": [server.url],
+        "ca": Path(tls.ca).read_text(),
+        "client_certificate": Path(tls.client_crt).read_text(),
+        "client_key": Path(tls.client_key).read_text(),
+    }
+    return FakeApi(server, params)

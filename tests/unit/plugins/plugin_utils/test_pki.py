@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 import os
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import pki as pki_module
@@ -94,15 +96,13 @@ def test_authorities_are_what_a_host_will_trust(pki: Pki) -> None:
         names.add(authority.subject.rfc4514_string())
         assert authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         assert authority.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-        life = authority.not_valid_after_utc - datetime.datetime.now(datetime.timezone.utc)
+        life = authority.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
         assert 3648 < life.days <= 3650
         assert public_pem(pki.authority_key(name).public_key()) == public_pem(authority.public_key())
     assert names == {"CN=example kubernetes CA", "CN=example etcd CA", "CN=example front-proxy CA"}
 
 
 def test_the_encryption_key_is_32_random_bytes(pki: Pki, tmp_path: Path) -> None:
-    import base64
-
     assert len(base64.b64decode(pki.read("encryption.key"))) == 32
     other = Pki(str(tmp_path / "other"))
     other.create("example", 100, "ecdsa-p256")
@@ -226,7 +226,10 @@ def test_openssl_accepts_a_leaf_for_its_use_and_its_names(pki: Pki, tmp_path: Pa
     leaf = tmp_path / "leaf.crt"
     leaf.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     verify = ["openssl", "verify", "-x509_strict", "-CAfile", f"{pki.folder}/kubernetes-ca.crt"]
-    for more in (["-purpose", "sslserver", "-verify_ip", "127.0.0.1"], ["-purpose", "sslclient", "-verify_hostname", "cp1"]):
+    for more in (
+        ["-purpose", "sslserver", "-verify_ip", "127.0.0.1"],
+        ["-purpose", "sslclient", "-verify_hostname", "cp1"],
+    ):
         subprocess.run([*verify, *more, str(leaf)], check=True, capture_output=True)
     other = subprocess.run([*verify, "-verify_hostname", "cp2", str(leaf)], capture_output=True, check=False)
     assert other.returncode != 0
@@ -255,7 +258,8 @@ def test_a_request_that_its_key_did_not_sign_is_refused(pki: Pki) -> None:
     # The public key of one request with the signature of another.
     points = [key.public_key(), other.public_key()]
     first, second = (
-        point.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint) for point in points
+        point.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+        for point in points
     )
     mixed = x509.load_der_x509_csr(honest.replace(first, second))
     assert len(forged) > 0
@@ -322,7 +326,7 @@ def test_an_authority_with_the_same_name_and_another_key_is_another(pki: Pki, tm
 
 def test_a_leaf_without_usages_is_renewed(pki: Pki) -> None:
     key, authority = make_key("ecdsa-p256"), pki.authority("kubernetes")
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(pki_module._subject(WISH))
@@ -348,12 +352,8 @@ def test_a_leaf_is_renewed_under_a_third_of_its_life(
         def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
             return datetime.datetime.now(tz) + datetime.timedelta(days=passed)
 
-    class Clock:
-        datetime = Later
-        timezone = datetime.timezone
-        timedelta = datetime.timedelta
-
-    monkeypatch.setattr(pki_module, "datetime", Clock)
+    clock = SimpleNamespace(datetime=Later, timezone=datetime.timezone, UTC=datetime.UTC, timedelta=datetime.timedelta)
+    monkeypatch.setattr(pki_module, "datetime", clock)
     reason = why(pki, certificate, key)
     assert (reason is None) == kept
     if not kept:

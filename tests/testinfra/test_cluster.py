@@ -1,0 +1,68 @@
+"""The cluster from its users' side, and a rerun that changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from lab_cluster import changed, group
+
+
+def test_nodes_have_roles_and_taints(kubectl, inventory):
+    """Every host is a node; control-plane hosts are tainted, workers are not."""
+    nodes = {node["metadata"]["name"]: node for node in json.loads(kubectl("get", "nodes", "-o", "json"))["items"]}
+    assert sorted(nodes) == sorted(group("kube_node"))
+    for name, node in nodes.items():
+        taints = [taint["key"] for taint in node["spec"].get("taints", [])]
+        assert taints == (["node-role.kubernetes.io/control-plane"] if name in group("kube_apiserver") else [])
+
+
+def test_dns_replicas_are_on_different_hosts_with_a_budget(kubectl):
+    """Two replicas, two hosts, one may go at a time."""
+    pods = json.loads(kubectl("get", "pods", "-n", "kube-system", "-l", "k8s-app=kube-dns", "-o", "json"))["items"]
+    assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
+    budget = json.loads(kubectl("get", "pdb", "-n", "kube-system", "coredns", "-o", "json"))
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["status"]["disruptionsAllowed"] == 1
+
+
+@pytest.mark.parametrize("name", group("kube_node"))
+def test_services_are_in_the_kernel(on, name):
+    """kube-proxy's own nftables table stands on every node, and no iptables chain of its."""
+    host = on(name)
+    assert "table ip kube-proxy" in host.check_output("nft list tables").splitlines()
+    assert "KUBE-SERVICES" not in host.run("iptables-save").stdout
+
+
+def test_verify_playbook_is_green(playbook):
+    """playbooks/verify.yml says so, with its summary."""
+    result = playbook("playbooks/verify.yml")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert "DNS, Services, pods on other hosts, logs and exec work from every node" in result.stdout
+
+
+def test_check_mode_on_a_running_cluster_finds_nothing_to_change(playbook):
+    """Check and diff mode say that nothing would change."""
+    result = playbook("site.yml", "--check", "--diff")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
+
+
+def test_a_change_is_shown_before_it_is_made_and_reaches_only_its_component(playbook, on):
+    """A new flag of the scheduler: check mode shows it, a run restarts schedulers and nothing else."""
+    hosts = group("kube_scheduler")
+    flag = ["-e", '{"kube_scheduler__flags": {"v": 3}}']
+    units = "etcd kube-apiserver kube-controller-manager containerd kubelet kube-proxy flanneld load-balancer"
+    show = f"systemctl show -P MainPID {units}"
+    before = {name: on(name).check_output(show) for name in hosts}
+    schedulers = {name: on(name).check_output("systemctl show -P MainPID kube-scheduler") for name in hosts}
+    shown = playbook("site.yml", "--check", "--diff", *flag)
+    assert "+  --v=3" in shown.stdout or "--v=3" in shown.stdout, shown.stdout[-4000:]
+    assert {name: on(name).check_output("systemctl show -P MainPID kube-scheduler") for name in hosts} == schedulers
+    made = playbook("site.yml", *flag)
+    assert made.returncode == 0, made.stdout[-4000:]
+    assert {name: on(name).check_output(show) for name in hosts} == before
+    after = {name: on(name).check_output("systemctl show -P MainPID kube-scheduler") for name in hosts}
+    assert all(after[name] != schedulers[name] for name in hosts)
+    back = playbook("site.yml")
+    assert back.returncode == 0, back.stdout[-4000:]

@@ -1,0 +1,143 @@
+"""The administrator's kubeconfig: made, kept, renewed, and its context kept on a server that answers."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki
+from cryptography import x509
+
+
+@pytest.fixture
+def keep(host: SimpleNamespace, pki: Pki, serve: Callable[..., Any], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run the task for a cluster of two servers, which are loopback servers."""
+    servers = {name: serve() for name in ("cp1", "cp2")}
+
+    def run(check: bool = False, **more: Any) -> dict[str, Any]:
+        args = {
+            "path": str(tmp_path / "home" / "admin.kubeconfig"),
+            "pki_dir": pki.folder,
+            "cluster_name": "example",
+            "servers": {name: server.url.replace("http:", "https:") for name, server in servers.items()},
+            "user": "kim",
+            **more,
+        }
+        result = host.run_action("admin_kubeconfig", args, check, execute=lambda name, args: 1 / 0)
+        assert "PRIVATE" not in str(result)
+        return result
+
+    run.servers = servers
+    run.path = tmp_path / "home" / "admin.kubeconfig"
+    return run
+
+
+def load(keep: Any) -> dict[str, Any]:
+    return yaml.safe_load(keep.path.read_text())
+
+
+def certificate(keep: Any) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(base64.b64decode(load(keep)["users"][0]["user"]["client-certificate-data"]))
+
+
+def test_it_is_made_for_its_owner_alone(keep: Any, pki: Pki) -> None:
+    result = keep()
+    assert (result["changed"], result["path"]) == (True, str(keep.path))
+    assert stat.S_IMODE(keep.path.stat().st_mode) == 0o600
+    assert [entry.name for entry in keep.path.parent.iterdir()] == ["admin.kubeconfig"]
+    config = load(keep)
+    assert [entry["name"] for entry in config["contexts"]] == ["example-cp1", "example-cp2"]
+    assert config["current-context"] == "example-cp1"
+    ca = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+    assert ca == pki.read("kubernetes-ca.crt")
+    found = certificate(keep)
+    found.verify_directly_issued_by(pki.authority("kubernetes"))
+    assert found.subject.rfc4514_string() == "CN=kim,O=hardway:cluster-admins"
+
+
+def test_the_second_run_changes_nothing(keep: Any) -> None:
+    keep()
+    before = keep.path.read_bytes()
+    result = keep()
+    assert (result["changed"], result["diff"]) == (False, [])
+    assert keep.path.read_bytes() == before
+
+
+def test_an_endpoint_comes_first(keep: Any) -> None:
+    keep(endpoint=f"127.0.0.1:{keep.servers['cp2'].server_port}")
+    config = load(keep)
+    assert [entry["name"] for entry in config["clusters"]] == ["example", "example-cp1", "example-cp2"]
+    assert config["current-context"] == "example"
+
+
+def test_the_context_moves_only_away_from_a_server_that_is_down(keep: Any) -> None:
+    keep()
+    text = keep.path.read_text().replace("current-context: example-cp1", "current-context: example-cp2")
+    keep.path.write_text(text)
+    assert not keep()["changed"]
+    assert load(keep)["current-context"] == "example-cp2"
+    keep.servers["cp2"].stop()
+    assert keep()["changed"]
+    assert load(keep)["current-context"] == "example-cp1"
+
+
+def test_with_all_servers_down_it_is_still_written(keep: Any) -> None:
+    for server in keep.servers.values():
+        server.stop()
+    assert keep()["changed"]
+    assert load(keep)["current-context"] == "example-cp1"
+
+
+def test_a_certificate_near_its_end_is_renewed(keep: Any, pki: Pki) -> None:
+    keep(days=0.02)
+    before = certificate(keep)
+    result = keep(days=90)
+    assert result["changed"]
+    assert "days are left" in result["diff"]["after"]
+    assert certificate(keep).serial_number != before.serial_number
+
+
+def test_another_user_gets_another_certificate(keep: Any) -> None:
+    keep()
+    assert keep(user="alex")["changed"]
+    assert "CN=alex" in certificate(keep).subject.rfc4514_string()
+
+
+def test_a_host_that_came_is_added_without_a_new_certificate(keep: Any) -> None:
+    keep()
+    before = certificate(keep)
+    servers = {name: server.url.replace("http:", "https:") for name, server in keep.servers.items()}
+    assert keep(servers={**servers, "cp3": "https://127.0.0.1:1"})["changed"]
+    assert len(load(keep)["clusters"]) == 3
+    assert certificate(keep).serial_number == before.serial_number
+
+
+def test_check_mode_writes_nothing(keep: Any, tmp_path: Path) -> None:
+    assert keep(True)["changed"]
+    assert not keep.path.parent.exists()
+    assert keep(True, pki_dir=str(tmp_path / "none"))["changed"]
+
+
+def test_missing_authorities_are_a_stop(keep: Any, tmp_path: Path) -> None:
+    result = keep(pki_dir=str(tmp_path / "none"))
+    assert result["failed"]
+    assert "can't be read" in result["msg"]
+    assert not keep.path.exists()
+
+
+@pytest.mark.parametrize("content", ["{", "just words", "[1, 2]", "clusters: 7\nusers: x\n"])
+def test_a_file_that_is_no_kubeconfig_is_told_or_made_anew(keep: Any, content: str) -> None:
+    keep.path.parent.mkdir()
+    keep.path.write_text(content)
+    result = keep()
+    if result.get("failed"):
+        assert "Move it away" in result["msg"]
+        assert keep.path.read_text() == content
+    else:
+        assert load(keep)["kind"] == "Config"

@@ -1,0 +1,26 @@
+"""Every finding in one message."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+
+def test_all_findings_stand_in_one_message(host: SimpleNamespace) -> None:
+    findings = {"cp2": ["has no openssl."], "": ["the group etcd is empty."], "cp1": ["one.", "two."], "w1": []}
+    result = host.run_action("refuse", {"what": "This inventory can't become a cluster", "findings": findings})
+    assert result["failed"]
+    assert not result["changed"]
+    assert result["msg"].splitlines() == [
+        "This inventory can't become a cluster. Nothing was changed on any host.",
+        "- the group etcd is empty.",
+        "- cp1: one.",
+        "- cp1: two.",
+        "- cp2: has no openssl.",
+    ]
+    assert "w1" not in result["findings"]
+
+
+def test_without_findings_the_run_goes_on(host: SimpleNamespace) -> None:
+    for findings in ({}, {"cp1": []}, None):
+        result = host.run_action("refuse", {"what": "x", "findings": findings})
+        assert result == {"changed": False, "findings": {}}

@@ -1,0 +1,51 @@
+"""The summary of a verification."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+
+def verdict(host: SimpleNamespace, hosts: dict[str, Any], **cluster: Any) -> dict[str, Any]:
+    args = {"cluster_name": "example", "hosts": hosts, "cluster": cluster, "skipped": cluster.pop("skipped", [])}
+    return host.run_action("verdict", args)
+
+
+def told(days: int | None = 300, leader: str | None = None, *findings: str) -> dict[str, Any]:
+    return {"findings": list(findings), "certificate_days": days, "etcd_leader": leader}
+
+
+def test_all_is_well(host: SimpleNamespace) -> None:
+    hosts = {"cp1": told(300, "42"), "cp2": told(20, "42"), "w1": told(None)}
+    result = verdict(host, hosts, findings=[], facts=["2 of 2 nodes Ready", "pods run"])
+    assert not result["failed"]
+    assert result["findings"] == {}
+    assert result["summary"] == [
+        "cluster example: 2 of 2 nodes Ready; pods run",
+        "etcd: 2 members, one leader",
+        "certificates: the first to end has 20 days left, on cp2",
+    ]
+
+
+def test_findings_fail_and_all_are_shown(host: SimpleNamespace) -> None:
+    result = verdict(host, {"cp1": told(300, None, "kubelet is dead")}, findings=["node w1 is not Ready"], facts=["x"])
+    assert result["failed"]
+    assert result["msg"].splitlines()[-2:] == ["node w1 is not Ready", "cp1: kubelet is dead"]
+
+
+def test_a_host_that_did_not_answer_is_a_finding(host: SimpleNamespace) -> None:
+    result = verdict(host, {"cp1": told()}, skipped=["w1"], facts=["x"])
+    assert result["failed"]
+    assert "did not answer" in result["findings"]["w1"][0]
+
+
+def test_members_with_different_leaders_are_a_finding(host: SimpleNamespace) -> None:
+    result = verdict(host, {"cp1": told(300, "42"), "cp2": told(300, "43")}, facts=["x"])
+    assert result["failed"]
+    assert "cp1 knows 42, cp2 knows 43" in result["findings"][""][0]
+    assert "one leader" not in "\n".join(result["summary"])
+
+
+def test_a_cluster_that_was_not_asked(host: SimpleNamespace) -> None:
+    result = verdict(host, {})
+    assert result["summary"] == ["cluster example: not asked"]

@@ -1,0 +1,71 @@
+"""Findings beside one another: of hosts, and of inventories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.hardway.kubernetes.plugins.filter.cluster_findings import FilterModule as ClusterFindings
+from ansible_collections.hardway.kubernetes.plugins.filter.host_findings import FilterModule as HostFindings
+
+host_findings = HostFindings().filters()["host_findings"]
+cluster_findings = ClusterFindings().filters()["cluster_findings"]
+
+
+def seen(machine_id: str, node_name: str, *findings: str) -> dict[str, Any]:
+    return {"machine_id": machine_id, "node_name": node_name, "findings": list(findings)}
+
+
+def test_hosts_that_differ_have_no_findings() -> None:
+    assert host_findings({"cp1": seen("a", "cp1"), "cp2": seen("b", "cp2")}) == {}
+    assert host_findings({}) == {}
+
+
+def test_a_hosts_own_findings_stay() -> None:
+    assert host_findings({"cp1": seen("a", "cp1", "has no openssl."), "cp2": seen("b", "cp2")}) == {
+        "cp1": ["has no openssl."]
+    }
+
+
+def test_cloned_hosts_are_found() -> None:
+    found = host_findings(
+        {"w1": seen("a", "node"), "w2": seen("a", "node"), "w3": seen("a", "w3"), "cp1": seen("b", "cp1")}
+    )
+    assert found["w1"] == [
+        "has the same machine id as w2, w3 (a). Give each host its own.",
+        "has the same host name as w2 (node). Give each host its own.",
+    ]
+    assert found["w3"] == ["has the same machine id as w1, w2 (a). Give each host its own."]
+    assert "cp1" not in found
+
+
+def test_hosts_that_said_nothing_are_not_alike() -> None:
+    assert host_findings({"w1": seen("", ""), "w2": seen("", ""), "w3": {}}) == {}
+
+
+def test_the_data_given_is_not_changed() -> None:
+    given = {"w1": seen("a", "x"), "w2": seen("a", "x")}
+    host_findings(given)
+    assert given["w1"]["findings"] == []
+
+
+def test_findings_of_variables_come_before_those_across_hosts() -> None:
+    view = {
+        "address": "192.168.60.11",
+        "node_name": "cp1",
+        "version": "9",
+        "endpoint": "",
+        "api_names": [],
+        "pod_cidr": "10.244.0.0/16",
+        "service_cidr": "10.96.0.0/16",
+        "dns_address": "10.96.0.10",
+        "node_mask": 24,
+        "cni_kind": "flannel",
+        "cni_pod_cidr": "",
+    }
+    found = cluster_findings(
+        {"cp1": {"findings": ["etcd__x is no variable."], "view": view}},
+        {"etcd": ["cp1"]},
+        {"etcd": "etcd", "kube_apiserver": "kube_apiserver", "kube_node": "kube_node"},
+    )
+    assert found["cp1"] == ["etcd__x is no variable.", "cluster_version '9' is no version such as 1.36.3. Mend it."]
+    assert len(found[""]) == 2

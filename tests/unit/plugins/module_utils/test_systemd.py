@@ -1,0 +1,74 @@
+"""What is read of systemd, and from a process's own environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import INPUTS_VARIABLE, Unit
+
+
+def unit_of(host: SimpleNamespace, **properties: object) -> Unit:
+    module = host.FakeModule()
+    shown = "".join(f"{key}={value}\n" for key, value in properties.items())
+    module.answers = {"systemctl": (0, shown, ""), "journalctl": (0, "one\ntwo\n\n", "")}
+    return Unit(module, "etcd")
+
+
+@pytest.mark.parametrize(
+    ("properties", "running"),
+    [
+        ({"ActiveState": "active", "SubState": "running", "MainPID": "12"}, True),
+        ({"ActiveState": "activating", "SubState": "start", "MainPID": "12"}, True),
+        ({"ActiveState": "active", "SubState": "exited", "MainPID": "0"}, True),
+        ({"ActiveState": "failed", "SubState": "failed", "MainPID": "0"}, False),
+        ({"ActiveState": "activating", "SubState": "auto-restart", "MainPID": "0"}, False),
+        ({"ActiveState": "inactive", "SubState": "dead", "MainPID": "0"}, False),
+        ({}, False),
+    ],
+)
+def test_running(host: SimpleNamespace, properties: dict[str, str], running: bool) -> None:
+    assert unit_of(host, **properties).running is running
+
+
+def test_words(host: SimpleNamespace) -> None:
+    unit = unit_of(host, ActiveState="failed", SubState="failed", UnitFileState="enabled")
+    assert unit.enabled
+    assert unit.state == "failed (failed)"
+    assert unit.last_lines() == ["one", "two"]
+    assert not unit_of(host, UnitFileState="static").enabled
+
+
+def test_inputs_stand_in_the_process_itself(host: SimpleNamespace) -> None:
+    with subprocess.Popen(["/bin/sleep", "60"], env={"A": "1", INPUTS_VARIABLE: "abc=def", "B": "2"}) as process:
+        try:
+            assert unit_of(host, MainPID=process.pid).process_inputs() == "abc=def"
+        finally:
+            process.kill()
+
+
+def test_a_process_without_inputs_or_without_a_process_has_none(host: SimpleNamespace) -> None:
+    assert INPUTS_VARIABLE not in os.environ
+    assert unit_of(host, MainPID=os.getpid()).process_inputs() is None
+    assert unit_of(host, MainPID=0).process_inputs() is None
+    with subprocess.Popen(["/bin/true"]) as process:
+        process.wait()
+    assert unit_of(host, MainPID=process.pid).process_inputs() is None
+
+
+@pytest.mark.parametrize(
+    ("properties", "crashed"),
+    [
+        ({"ActiveState": "failed", "SubState": "failed", "Result": "exit-code"}, True),
+        ({"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "3", "Result": "exit-code"}, True),
+        ({"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "2"}, False),
+        ({"ActiveState": "active", "SubState": "running", "NRestarts": "0"}, False),
+    ],
+)
+def test_crashed(host: SimpleNamespace, properties: dict[str, str], crashed: bool) -> None:
+    reason = unit_of(host, **properties).crashed()
+    assert bool(reason) is crashed
+    if crashed:
+        assert "result exit-code" in reason

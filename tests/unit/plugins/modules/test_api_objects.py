@@ -1,0 +1,165 @@
+"""Objects of the API: applied, compared by what matters, awaited, removed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.modules import api_objects
+
+CONFIG = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "coredns", "namespace": "kube-system"},
+    "data": {"Corefile": "a"},
+}
+SECRET = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "token"},
+    "data": {"token": "c2VjcmV0"},
+    "stringData": {"more": "hidden"},
+}
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "coredns", "namespace": "kube-system"},
+    "spec": {"replicas": 2},
+}
+
+
+# ---- helpers ----
+
+
+def test_essence_is_what_a_person_wished() -> None:
+    found = {
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "a",
+            "labels": {"x": "y"},
+            "uid": "1",
+            "resourceVersion": "2",
+            "generation": 3,
+            "managedFields": [],
+            "creationTimestamp": "now",
+        },
+        "status": {"a": 1},
+        "data": {"k": "v"},
+    }
+    assert api_objects.essence(found) == {
+        "kind": "ConfigMap",
+        "metadata": {"name": "a", "labels": {"x": "y"}},
+        "data": {"k": "v"},
+    }
+    assert found["status"] == {"a": 1}
+    assert found["metadata"]["uid"] == "1"
+    assert api_objects.essence(None) == {}
+
+
+def test_a_diff_shows_no_secret() -> None:
+    assert "Corefile" in api_objects.readable(CONFIG)
+    text = api_objects.readable(SECRET)
+    assert "token" in text
+    assert "c2VjcmV0" not in text
+    assert "hidden" not in text
+    assert api_objects.readable({}) == ""
+
+
+def workload(kind: str, generation: int = 2, conditions: Any = (), **status: int) -> dict[str, Any]:
+    status = {"conditions": list(conditions), **status}
+    return {"kind": kind, "metadata": {"generation": generation}, "spec": {"replicas": 2}, "status": status}
+
+
+AVAILABLE = [{"type": "Progressing", "status": "True"}, {"type": "Available", "status": "True"}]
+UPDATED = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        workload("Deployment", conditions=AVAILABLE, **UPDATED),
+        workload("Deployment", generation=1, conditions=AVAILABLE, **UPDATED),
+        workload("DaemonSet", **SCHEDULED),
+        workload("DaemonSet", **{**SCHEDULED, "desiredNumberScheduled": 0}),
+    ],
+)
+def test_workloads_that_serve(found: dict[str, Any]) -> None:
+    assert api_objects.unavailable(found) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (workload("Deployment"), "not seen by its controller yet"),
+        (workload("Deployment", generation=3, conditions=AVAILABLE, **UPDATED), "not seen by its controller yet"),
+        (workload("Deployment", observedGeneration=2), "0 of 2"),
+        (workload("Deployment", conditions=AVAILABLE, **{**UPDATED, "updatedReplicas": 1}), "1 of 2"),
+        (workload("Deployment", **{**UPDATED, "availableReplicas": 1}), "1 of 2 available"),
+        (workload("DaemonSet"), "not seen by its controller yet"),
+        (workload("DaemonSet", **{**SCHEDULED, "numberAvailable": 1}), "1 of 3 available"),
+        (workload("DaemonSet", **{**SCHEDULED, "updatedNumberScheduled": 1}), "1 of 3 available"),
+    ],
+)
+def test_workloads_that_do_not_serve_yet(found: dict[str, Any], why: str) -> None:
+    assert api_objects.unavailable(found).startswith(why)
+
+
+# ---- the module ----
+
+
+def run(host: SimpleNamespace, api: Any, *objects: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
+    return host.run_module("api_objects", {**api.params, "objects": list(objects), **more}, check)
+
+
+def test_objects_are_applied_once(host: SimpleNamespace, api: Any) -> None:
+    result = run(host, api, CONFIG, SECRET)
+    assert result["applied"] == ["ConfigMap coredns", "Secret token"]
+    path = "/api/v1/namespaces/kube-system/configmaps/coredns"
+    assert api.objects[path]["data"] == {"Corefile": "a"}
+    assert "c2VjcmV0" not in str(result["diff"])
+    again = run(host, api, CONFIG, SECRET)
+    assert (again["changed"], again["applied"], again["diff"]) == (False, [], [])
+    result = run(host, api, dict(CONFIG, data={"Corefile": "b"}), SECRET)
+    assert result["applied"] == ["ConfigMap coredns"]
+    assert '"a"' in result["diff"][0]["before"]
+    assert '"b"' in result["diff"][0]["after"]
+
+
+def test_check_mode_keeps_nothing(host: SimpleNamespace, api: Any) -> None:
+    result = run(host, api, CONFIG, check=True, available=600)
+    assert result["applied"] == ["ConfigMap coredns"]
+    assert api.objects == {}
+    assert api.writes() == []
+
+
+def test_absent(host: SimpleNamespace, api: Any) -> None:
+    run(host, api, CONFIG)
+    assert run(host, api, CONFIG, check=True, state="absent")["changed"]
+    assert api.objects
+    assert run(host, api, CONFIG, state="absent")["applied"] == ["ConfigMap coredns"]
+    assert api.objects == {}
+    assert not run(host, api, CONFIG, state="absent")["changed"]
+
+
+def test_a_refusal_tells_what_was_applied_before(host: SimpleNamespace, api: Any) -> None:
+    api.refuse["PATCH /api/v1/namespaces/default/secrets/token"] = (403, "secrets is forbidden")
+    result = run(host, api, CONFIG, SECRET)
+    assert result["failed"]
+    assert "secrets is forbidden" in result["msg"]
+    assert result["applied"] == ["ConfigMap coredns"]
+
+
+def test_a_workload_that_does_not_come_up_is_told(host: SimpleNamespace, api: Any) -> None:
+    result = run(host, api, CONFIG, DEPLOYMENT, available=1)
+    assert result["failed"]
+    assert "coredns: not seen by its controller yet" in result["msg"]
+    assert "kubectl describe" in result["msg"]
+
+
+def test_a_workload_that_is_up_is_not_waited_for(host: SimpleNamespace, api: Any) -> None:
+    status = {**UPDATED, "conditions": AVAILABLE}
+    api.objects["/apis/apps/v1/namespaces/kube-system/deployments/coredns"] = {**DEPLOYMENT, "status": status}
+    result = run(host, api, DEPLOYMENT, available=5)
+    assert (result["changed"], result.get("failed")) == (False, None)

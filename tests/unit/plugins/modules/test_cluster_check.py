@@ -1,0 +1,161 @@
+"""Trying the cluster as its users do, against an API server whose pods run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError
+from ansible_collections.hardway.kubernetes.plugins.modules import cluster_check
+
+NAMESPACE = "/api/v1/namespaces/hardway-verify"
+
+
+def node(name: str, ready: str = "True", **pressures: str) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": ready, "message": "no network"}]
+    conditions += [{"type": kind, "status": status, "message": "full"} for kind, status in pressures.items()]
+    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+def pod(name: str, number: int, ready: str = "True") -> dict[str, Any]:
+    status = {"podIP": f"10.244.{number}.2", "phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}
+    if ready != "True":
+        status["containerStatuses"] = [{"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]
+    return {"metadata": {"name": f"probe-{name}"}, "spec": {"nodeName": name}, "status": status}
+
+
+@pytest.fixture
+def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Run it on three nodes; check.failures[node] are the addresses that its pod does not reach."""
+
+    def run(check_mode: bool = False, **more: Any) -> dict[str, Any]:
+        wish = {"nodes": ["cp1", "cp2", "w1"], "image": "agnhost", "within": 1, **more}
+        result = host.run_module("cluster_check", {**api.params, **wish}, check_mode)
+        assert not result["changed"]
+        return result
+
+    run.failures = {}
+    run.scripts = {}
+
+    def execute(_api: Any, _namespace: str, name: str, command: list[str]) -> tuple[int, str, str]:
+        node_name = name.removeprefix("probe-")
+        run.scripts[node_name] = command[-1]
+        lost = run.failures.get(node_name, [])
+        if isinstance(lost, Exception):
+            raise lost
+        out = [part.split("echo ")[1] for part in command[-1].split("; ") if any(word in part for word in lost)]
+        return 0, "\n".join([*out, "done"]), ""
+
+    apply = cluster_check.Api.apply
+
+    def applied(self: Any, wish: dict[str, Any], *args: Any) -> Any:
+        if wish["kind"] == "Service":
+            return None, dict(wish, spec={"clusterIP": "10.96.7.7"})
+        if wish["kind"] == "DaemonSet":
+            for number, name in enumerate(run.pods):
+                api.objects[f"{NAMESPACE}/pods/probe-{name}"] = run.pods[name]
+                api.objects[f"{NAMESPACE}/pods/probe-{name}/log"] = {"log": str(number)}
+        return apply(self, wish, *args)
+
+    run.pods = {name: pod(name, number) for number, name in enumerate(("cp1", "cp2", "w1"))}
+    monkeypatch.setattr(cluster_check.Api, "execute", execute)
+    monkeypatch.setattr(cluster_check.Api, "apply", applied)
+    api.objects["/readyz"] = {}
+    for name in ("cp1", "cp2", "w1"):
+        api.objects[f"/api/v1/nodes/{name}"] = node(name)
+    return run
+
+
+def test_a_whole_cluster(check: Callable[..., Any], api: Any) -> None:
+    result = check()
+    assert result["findings"] == []
+    assert result["facts"] == [
+        "1 of 1 API servers ready",
+        "3 of 3 nodes Ready",
+        "pods run on 3 of 3 Ready nodes",
+        "DNS, Services, pods on other hosts, logs and exec work from every node",
+    ]
+    assert NAMESPACE not in api.objects
+    assert "kubernetes.default.svc.cluster.local:443" in check.scripts["w1"]
+    assert "10.96.7.7:80" in check.scripts["w1"]
+    assert "10.244.0.2:8080" in check.scripts["w1"]
+    assert "10.244.2.2:8080" not in check.scripts["w1"]
+
+
+def test_what_a_pod_does_not_reach_is_told(check: Callable[..., Any], api: Any) -> None:
+    check.failures = {"w1": ["kubernetes.default", "10.244.0.2"], "cp1": ["10.96.7.7"]}
+    assert check()["findings"] == [
+        "from a pod on node cp1 a Service does not answer (10.96.7.7:80)",
+        "from a pod on node w1 DNS does not resolve a Service of another namespace (kubernetes.default.svc.cluster.local:443)",
+        "from a pod on node w1 a pod on cp1 is not reached (10.244.0.2:8080)",
+    ]
+    assert NAMESPACE not in api.objects
+
+
+def test_exec_and_logs_that_do_not_work(check: Callable[..., Any], api: Any) -> None:
+    check.failures = {"cp1": ApiError(500, "the kubelet refused"), "cp2": OSError("timed out")}
+    api.refuse[f"GET {NAMESPACE}/pods/probe-w1/log"] = (500, "no logs")
+    found = check()["findings"]
+    assert len(found) == 3
+    assert "exec into the pod on node cp1 does not work: the kubelet refused" in found
+    assert "exec into the pod on node cp2 does not work: timed out" in found
+    assert any("logs of the pod on node w1" in sentence and "no logs" in sentence for sentence in found)
+
+
+def test_nodes_that_lack_are_not_ready_or_are_under_pressure(check: Callable[..., Any], api: Any) -> None:
+    del api.objects["/api/v1/nodes/cp2"], check.pods["cp2"], check.pods["w1"]
+    api.objects["/api/v1/nodes/w1"] = node("w1", "False")
+    api.objects["/api/v1/nodes/cp1"] = node("cp1", DiskPressure="True", MemoryPressure="False")
+    result = check()
+    assert result["findings"] == [
+        "node cp1 is under DiskPressure: full",
+        "node cp2 is not registered. Look at: journalctl -u kubelet there.",
+        "node w1 is not Ready: no network",
+    ]
+    assert "1 of 3 nodes Ready" in result["facts"]
+
+
+def test_a_pod_that_does_not_run_is_told_with_the_reason(check: Callable[..., Any], api: Any) -> None:
+    check.pods["w1"] = pod("w1", 2, "False")
+    del check.pods["cp2"]
+    found = check()["findings"]
+    assert "no pod runs on node w1 after 1 s: ErrImagePull no such image" in found
+    assert "no pod runs on node cp2 after 1 s: none was made there" in found
+    assert NAMESPACE not in api.objects
+
+
+def test_what_a_killed_run_left_goes_first(check: Callable[..., Any], api: Any) -> None:
+    api.objects[NAMESPACE] = {"metadata": {"name": "hardway-verify"}}
+    assert check()["findings"] == []
+    assert api.writes()[0] == f"DELETE {NAMESPACE}"
+
+
+def test_a_server_that_is_away_is_a_finding_and_the_rest_is_tried(
+    check: Callable[..., Any], api: Any, closed_port: int
+) -> None:
+    dead = f"https://127.0.0.1:{closed_port}"
+    result = check(servers=[dead, api.server.url])
+    (found,) = result["findings"]
+    assert dead in found
+    assert "1 of 2 API servers ready" in result["facts"]
+    assert "pods run on 3 of 3 Ready nodes" in result["facts"]
+
+
+def test_no_server_at_all(check: Callable[..., Any], closed_port: int) -> None:
+    found = check(servers=[f"https://127.0.0.1:{closed_port}"])["findings"]
+    assert len(found) == 2
+    assert "the API refused the check: no API server answered" in found[1]
+
+
+def test_check_mode_starts_no_pod(check: Callable[..., Any], api: Any) -> None:
+    assert check(True)["findings"] == []
+    assert api.writes() == []
+
+
+@pytest.mark.parametrize("peers", [0, 1, 2, 5])
+def test_each_pod_connects_to_its_next_neighbours(check: Callable[..., Any], peers: int) -> None:
+    check(peers=peers)
+    reached = [script.count(":8080") for script in check.scripts.values()]
+    assert reached == [min(peers, 2)] * 3

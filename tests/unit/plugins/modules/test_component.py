@@ -1,0 +1,545 @@
+"""One component's life on a host: real processes, a systemd made of them, and real probes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+UNIT = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sleep 600\n\n[Install]\nWantedBy=multi-user.target\n"
+NAME = "etcd.service"
+
+
+class Host:
+    """A host that runs the component etcd below tmp_path."""
+
+    def __init__(self, helpers: SimpleNamespace, systemd: Any, server: Any, root: Path) -> None:
+        self.helpers, self.systemd, self.server, self.root = helpers, systemd, server, root
+        for version in ("1", "2"):
+            (root / "opt" / version).mkdir(parents=True)
+            (root / "opt" / version / "etcd").write_text("binary " + version)
+        (root / "server.crt").write_text("certificate 1")
+        self.wish: dict[str, Any] = {
+            "name": "etcd",
+            "user": "etcd",
+            "directories": [
+                {"path": self.path("etc"), "shared": True},
+                {"path": self.path("etc/etcd"), "mode": "0750"},
+                {"path": self.path("lib/etcd"), "owner": "etcd", "mode": "0700", "data": True},
+            ],
+            "files": [
+                {"path": self.path("etc/etcd/config"), "content": "quota: 1\n", "mode": "0640"},
+                {"path": self.path("etc/etcd/key"), "content": "secret-1", "mode": "0600", "secret": True},
+                {"path": self.path("etc/etcd/bootstrap"), "content": "first", "restart": False},
+            ],
+            "links": {self.path("bin/etcd"): self.path("opt/1/etcd")},
+            "inputs": [self.path("server.crt")],
+            "unit": UNIT,
+            "healthy": {"url": server.url, "within": 1},
+        }
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def run(self, check: bool = False, **more: Any) -> dict[str, Any]:
+        self.systemd.ran.clear()
+        return self.helpers.run_module("component", {**self.wish, **more}, check)
+
+    def kill_at(self, command: str) -> None:
+        """Run, and die like a killed run does before this command."""
+        self.systemd.killed_at = command
+        with pytest.raises(KeyboardInterrupt):
+            self._killed()
+        self.systemd.killed_at = ""
+
+    def _killed(self) -> None:
+        from ansible.module_utils.testing import patch_module_args
+
+        with patch_module_args(self.wish):
+            self.helpers.load("modules", "component").main()
+
+    @property
+    def pid(self) -> int:
+        return self.systemd.pid(NAME)
+
+    def everything(self) -> dict[str, Any]:
+        """All files below the root, but for the lab's own."""
+        return {
+            str(path.relative_to(self.root)): path.read_bytes() if path.is_file() else os.path.islink(path)
+            for path in sorted(self.root.rglob("*"))
+        }
+
+
+@pytest.fixture
+def etcd(
+    host: SimpleNamespace, systemd: Any, serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Host:
+    hasty = SimpleNamespace(monotonic=lambda: time.monotonic() * 5, sleep=time.sleep)
+    monkeypatch.setattr(host.load("module_utils", "probe"), "time", hasty)
+    root = tmp_path / "root"
+    root.mkdir()
+    return Host(host, systemd, serve(), root)
+
+
+def changed_paths(result: dict[str, Any]) -> list[str]:
+    return [entry["before_header"] for entry in result["diff"]]
+
+
+# ---- a first start ----
+
+
+def test_a_first_start_makes_everything_and_waits_for_health(etcd: Host) -> None:
+    result = etcd.run()
+    assert (result["changed"], result["started"], result["restarted"]) == (True, True, False)
+    assert etcd.pid
+    assert etcd.server.asked
+    assert NAME in etcd.systemd.enabled
+    assert "etcd" in etcd.systemd.users
+    assert Path(etcd.path("etc/etcd/config")).read_text() == "quota: 1\n"
+    modes = [stat.S_IMODE(os.stat(etcd.path(name)).st_mode) for name in ("etc/etcd", "lib/etcd", "etc/etcd/key")]
+    assert modes == [0o750, 0o700, 0o600]
+    assert os.readlink(etcd.path("bin/etcd")) == etcd.path("opt/1/etcd")
+    assert etcd.systemd.verbs() == ["daemon-reload", "enable", "restart"]
+
+
+def test_no_secret_is_in_the_result(etcd: Host) -> None:
+    assert "secret-1" not in str(etcd.run())
+    etcd.wish["files"][1]["content"] = "secret-2"
+    result = etcd.run()
+    assert result["restarted"]
+    assert "secret-" not in str(result)
+
+
+def test_the_second_run_changes_nothing_and_touches_no_process(etcd: Host) -> None:
+    etcd.run()
+    pid, before = etcd.pid, etcd.everything()
+    result = etcd.run()
+    assert (result["changed"], result["diff"], result["restarted"]) == (False, [], False)
+    assert etcd.pid == pid
+    assert etcd.systemd.verbs() == []
+    assert etcd.everything() == before
+
+
+def test_a_first_start_need_not_wait(etcd: Host) -> None:
+    etcd.server.status = 503
+    result = etcd.run(wait_first_start=False)
+    assert result["started"]
+    assert not result.get("failed")
+
+
+def test_a_process_that_ended_is_started(etcd: Host) -> None:
+    etcd.run()
+    etcd.systemd._stop(NAME)
+    result = etcd.run()
+    assert (result["started"], result["restarted"]) == (True, False)
+    assert etcd.pid
+
+
+def test_a_unit_that_failed_is_reset_first(etcd: Host) -> None:
+    etcd.systemd.properties = {"ActiveState": "failed", "SubState": "failed"}
+    result = etcd.run(healthy=None)
+    assert result["started"]
+    assert etcd.systemd.verbs()[-2:] == ["reset-failed", "restart"]
+
+
+def test_a_unit_that_someone_disabled_is_enabled_without_a_restart(etcd: Host) -> None:
+    etcd.run()
+    pid = etcd.pid
+    etcd.systemd.enabled.clear()
+    result = etcd.run()
+    assert changed_paths(result) == [NAME]
+    assert etcd.systemd.verbs() == ["enable"]
+    assert etcd.pid == pid
+
+
+# ---- what restarts, and what does not ----
+
+
+def new_content(etcd: Host) -> None:
+    etcd.wish["files"][0]["content"] = "quota: 2\n"
+
+
+def new_binary(etcd: Host) -> None:
+    etcd.wish["links"] = {etcd.path("bin/etcd"): etcd.path("opt/2/etcd")}
+
+
+def new_certificate(etcd: Host) -> None:
+    Path(etcd.path("server.crt")).write_text("certificate 2")
+
+
+def new_unit(etcd: Host) -> None:
+    etcd.wish["unit"] = UNIT.replace("600", "600 ")
+
+
+def new_file(etcd: Host) -> None:
+    etcd.wish["files"].append({"path": etcd.path("etc/etcd/more"), "content": ""})
+
+
+@pytest.mark.parametrize("change", [new_content, new_binary, new_certificate, new_unit, new_file])
+def test_what_the_process_reads_restarts_it_once(etcd: Host, change: Callable[[Host], None]) -> None:
+    etcd.run()
+    pid = etcd.pid
+    change(etcd)
+    result = etcd.run()
+    assert (result["restarted"], result["started"]) == (True, False)
+    assert etcd.pid not in (0, pid)
+    assert not etcd.run()["changed"]
+
+
+def quiet_file(etcd: Host) -> None:
+    etcd.wish["files"][2]["content"] = "second"
+
+
+def quiet_mode(etcd: Host) -> None:
+    etcd.wish["files"][0]["mode"] = "0600"
+
+
+def quiet_directory(etcd: Host) -> None:
+    etcd.wish["directories"].append({"path": etcd.path("more")})
+
+
+def quiet_drift(etcd: Host) -> None:
+    Path(etcd.path("etc/etcd/config")).write_text("edited by hand")
+
+
+@pytest.mark.parametrize("change", [quiet_file, quiet_mode, quiet_directory])
+def test_what_the_process_does_not_read_restarts_nothing(etcd: Host, change: Callable[[Host], None]) -> None:
+    etcd.run()
+    pid = etcd.pid
+    change(etcd)
+    result = etcd.run()
+    assert len(result["diff"]) == 1
+    assert not result["restarted"]
+    assert etcd.pid == pid
+    assert etcd.systemd.verbs() == []
+
+
+def test_a_file_edited_by_hand_is_set_right(etcd: Host) -> None:
+    etcd.run()
+    quiet_drift(etcd)
+    assert etcd.run()["changed"]
+    assert Path(etcd.path("etc/etcd/config")).read_text() == "quota: 1\n"
+
+
+def test_health_and_gate_are_no_settings_of_the_process(etcd: Host) -> None:
+    etcd.run()
+    etcd.wish["healthy"] = {"tcp": f"127.0.0.1:{etcd.server.server_port}"}
+    assert not etcd.run(restart_gate={"others": [], "at_least": 0})["changed"]
+
+
+def test_a_certificate_rewritten_with_the_same_content_restarts_nothing(etcd: Host) -> None:
+    etcd.run()
+    path = Path(etcd.path("server.crt"))
+    text = path.read_text()
+    path.unlink()
+    path.write_text(text)
+    assert not etcd.run()["changed"]
+
+
+# ---- deferring ----
+
+
+def test_defer_writes_nothing_beside_a_process_that_needs_a_restart(etcd: Host) -> None:
+    etcd.run()
+    pid, before = etcd.pid, etcd.everything()
+    new_content(etcd)
+    quiet_file(etcd)
+    result = etcd.run(restart="defer")
+    assert result["restart_pending"]
+    assert (result["changed"], result["restarted"]) == (False, False)
+    assert etcd.everything() == before
+    assert etcd.pid == pid
+    assert etcd.run(restart="now")["restarted"]
+
+
+def test_defer_starts_what_does_not_run_and_writes_what_needs_no_restart(etcd: Host) -> None:
+    assert etcd.run(restart="defer")["started"]
+    quiet_file(etcd)
+    result = etcd.run(restart="defer")
+    assert (result["restart_pending"], result["changed"]) == (False, True)
+    assert Path(etcd.path("etc/etcd/bootstrap")).read_text() == "second"
+
+
+def test_defer_restarts_a_process_that_does_not_serve_anyway(etcd: Host) -> None:
+    etcd.run()
+    new_content(etcd)
+    etcd.server.status = 503
+    result = etcd.run(restart="defer")
+    assert result["failed"]
+    assert (result["restarted"], result["restart_pending"]) == (True, False)
+
+
+# ---- the gate ----
+
+
+def gate(at_least: int, *servers: Any) -> dict[str, Any]:
+    return {"at_least": at_least, "others": [{"url": server.url} for server in servers]}
+
+
+def test_a_restart_that_would_cost_too_much_is_refused_with_the_reason(etcd: Host, serve: Callable[..., Any]) -> None:
+    etcd.run()
+    well, ill = serve(), serve()
+    ill.status, ill.body = 503, "no leader"
+    pid, before = etcd.pid, etcd.everything()
+    new_content(etcd)
+    result = etcd.run(restart_gate=gate(2, well, ill))
+    assert result["failed"]
+    assert "only 1 of the other 2 members are healthy and 2 must be" in result["msg"]
+    assert f"{ill.url}: HTTP 503: no leader" in result["msg"]
+    assert well.url not in result["msg"]
+    assert not result.get("changed")
+    assert etcd.pid == pid
+    assert etcd.everything() == before
+    assert etcd.systemd.verbs() == []
+    ill.status = 200
+    assert etcd.run(restart_gate=gate(2, well, ill))["restarted"]
+
+
+def test_the_gate_asks_nobody_where_no_process_is_lost(etcd: Host, serve: Callable[..., Any]) -> None:
+    ill = serve()
+    ill.status = 503
+    assert etcd.run(restart_gate=gate(1, ill))["started"]
+    assert not etcd.run(restart_gate=gate(1, ill))["changed"]
+    quiet_file(etcd)
+    assert etcd.run(restart_gate=gate(1, ill))["changed"]
+    new_content(etcd)
+    assert etcd.run(restart_gate=gate(0, ill))["restarted"]
+    assert ill.asked == []
+
+
+def test_a_member_that_is_down_itself_may_restart_through_a_closed_gate(etcd: Host, serve: Callable[..., Any]) -> None:
+    etcd.run()
+    ill = serve()
+    ill.status = etcd.server.status = 503
+    new_content(etcd)
+    assert etcd.run(restart_gate=gate(1, ill))["restarted"]
+
+
+# ---- health ----
+
+
+def test_a_process_that_does_not_become_healthy_is_told_with_its_log(etcd: Host) -> None:
+    etcd.server.status, etcd.server.body = 503, "no leader yet"
+    result = etcd.run()
+    assert result["failed"]
+    assert result["started"]
+    words = ["etcd is not healthy", "HTTP 503: no leader yet", etcd.server.url, "last line", "journalctl -u etcd"]
+    assert all(word in result["msg"] for word in words)
+    assert result["log"] == ["first line", "last line"]
+    assert result["changed"]
+
+
+def test_a_process_that_ends_again_and_again_is_not_waited_for(etcd: Host) -> None:
+    etcd.server.stop()
+    etcd.systemd.properties = {"NRestarts": "3", "Result": "exit-code"}
+    result = etcd.run(healthy={"url": etcd.server.url, "within": 600})
+    assert result["failed"]
+    assert "ends again and again" in result["msg"]
+
+
+def test_an_unhealthy_process_with_the_right_inputs_is_not_restarted_but_told(etcd: Host) -> None:
+    etcd.run()
+    pid = etcd.pid
+    etcd.server.status = 503
+    result = etcd.run()
+    assert result["failed"]
+    assert etcd.pid == pid
+    assert etcd.systemd.verbs() == []
+
+
+def test_state_healthy_only_waits(etcd: Host) -> None:
+    result = etcd.run(state="healthy")
+    assert (result["changed"], result["diff"]) == (False, [])
+    assert not etcd.pid
+    etcd.server.status = 503
+    assert etcd.run(state="healthy")["failed"]
+    del etcd.wish["healthy"]
+    assert "missing: healthy" in etcd.run(state="healthy")["msg"]
+
+
+# ---- killed runs ----
+
+
+def what_runs_is_what_is_wished(etcd: Host) -> None:
+    """The process was started after everything on disk became what is wished."""
+    result = etcd.run()
+    assert not result.get("failed"), result
+    assert etcd.systemd.text_of(NAME) == etcd.systemd.unit_file(NAME).read_text()
+    assert Path(etcd.path("etc/etcd/config")).read_text() == etcd.wish["files"][0]["content"]
+    assert not etcd.run()["changed"]
+
+
+@pytest.mark.parametrize("command", ["useradd", "daemon-reload", "systemctl enable", "systemctl restart"])
+def test_a_first_run_killed_anywhere_is_finished_by_the_next(etcd: Host, command: str) -> None:
+    etcd.kill_at(command)
+    what_runs_is_what_is_wished(etcd)
+
+
+@pytest.mark.parametrize("change", [new_content, new_unit, new_binary])
+@pytest.mark.parametrize("command", ["daemon-reload", "systemctl restart"])
+def test_a_change_killed_anywhere_reaches_the_process_in_the_next_run(
+    etcd: Host, change: Callable[[Host], None], command: str
+) -> None:
+    etcd.run()
+    pid = etcd.pid
+    change(etcd)
+    new_unit(etcd)
+    etcd.kill_at(command)
+    assert etcd.pid == pid
+    what_runs_is_what_is_wished(etcd)
+    assert etcd.pid not in (0, pid)
+
+
+def test_a_process_of_another_making_is_replaced(etcd: Host) -> None:
+    etcd.systemd.unit_file(NAME).write_text(UNIT)
+    etcd.systemd._start(NAME)
+    pid = etcd.pid
+    assert etcd.run()["restarted"]
+    assert etcd.pid != pid
+
+
+# ---- oneshot, and files alone ----
+
+
+def test_a_oneshot_runs_once_and_again_only_for_new_inputs(etcd: Host) -> None:
+    etcd.wish["unit"] = UNIT.replace("[Service]\n", "[Service]\nType=oneshot\nRemainAfterExit=yes\n")
+    del etcd.wish["healthy"]
+    assert etcd.run()["started"]
+    result = etcd.run()
+    assert (result["changed"], etcd.systemd.verbs()) == (False, [])
+    new_content(etcd)
+    assert etcd.run()["restarted"]
+    assert not etcd.run()["changed"]
+
+
+def test_a_oneshot_killed_before_it_ran_runs_in_the_next(etcd: Host) -> None:
+    etcd.wish["unit"] = UNIT.replace("[Service]\n", "[Service]\nType=oneshot\nRemainAfterExit=yes\n")
+    del etcd.wish["healthy"]
+    etcd.run()
+    new_content(etcd)
+    etcd.kill_at("systemctl restart")
+    assert etcd.run()["restarted"]
+
+
+def test_without_a_unit_it_is_files_and_links_only(etcd: Host) -> None:
+    wish = {"name": "cni", "files": etcd.wish["files"], "links": etcd.wish["links"]}
+    etcd.wish = wish
+    assert etcd.run()["changed"]
+    assert Path(etcd.path("etc/etcd/config")).exists()
+    assert etcd.systemd.verbs() == []
+    assert list(etcd.systemd.folder.iterdir()) == []
+    assert not etcd.run()["changed"]
+
+
+def test_a_link_may_lead_to_a_directory(etcd: Host) -> None:
+    etcd.wish["links"] = {etcd.path("plugins"): etcd.path("opt/1")}
+    assert etcd.run()["started"]
+    assert not etcd.run()["changed"]
+
+
+# ---- check mode ----
+
+
+def test_check_mode_on_a_bare_host_tells_all_and_touches_nothing(etcd: Host) -> None:
+    before = etcd.everything()
+    result = etcd.run(check=True)
+    assert result["changed"]
+    assert {"user etcd", etcd.path("etc/etcd/config"), etcd.path("bin/etcd"), NAME} <= set(changed_paths(result))
+    assert etcd.everything() == before
+    assert etcd.systemd.verbs() == []
+    assert "etcd" not in etcd.systemd.users
+    assert etcd.server.asked == []
+
+
+def test_check_mode_before_a_change_tells_of_the_restart(etcd: Host) -> None:
+    etcd.run()
+    pid, before = etcd.pid, etcd.everything()
+    new_content(etcd)
+    for more in ({}, {"restart": "defer"}):
+        result = etcd.run(check=True, **more)
+        assert result["changed"]
+        assert [(entry["before"], entry["after"]) for entry in result["diff"]] == [
+            ("quota: 1\n", "quota: 2\n"),
+            ("running with older inputs\n", "restarted\n"),
+        ]
+    assert (etcd.pid, etcd.everything()) == (pid, before)
+
+
+def test_check_mode_with_nothing_to_change_says_so(etcd: Host) -> None:
+    etcd.run()
+    assert not etcd.run(check=True)["changed"]
+
+
+# ---- removing ----
+
+
+def test_remove_takes_all_but_data_and_what_others_use(etcd: Host) -> None:
+    etcd.run()
+    Path(etcd.path("lib/etcd/member")).write_text("data")
+    Path(etcd.path("etc/others")).write_text("x")
+    result = etcd.run(state="absent")
+    assert result["changed"]
+    assert not etcd.pid
+    assert NAME not in etcd.systemd.enabled
+    assert etcd.systemd.verbs() == ["disable", "daemon-reload"]
+    left = set(etcd.everything()) - {"opt", "opt/1", "opt/1/etcd", "opt/2", "opt/2/etcd", "server.crt", "bin"}
+    assert left == {"etc", "etc/others", "lib", "lib/etcd", "lib/etcd/member"}
+    assert not list(etcd.systemd.folder.iterdir())
+    assert not Path(etcd.root.parent / "inputs" / "etcd").exists()
+
+
+def test_remove_twice_changes_nothing_more(etcd: Host) -> None:
+    etcd.systemd.users["etcd"] = os.getuid()
+    etcd.wish["user"] = None
+    etcd.run()
+    etcd.run(state="absent")
+    result = etcd.run(state="absent")
+    assert (result["changed"], result["diff"]) == (False, [])
+    assert etcd.systemd.verbs() == []
+
+
+def test_remove_of_data_must_be_asked_for(etcd: Host) -> None:
+    etcd.run()
+    Path(etcd.path("lib/etcd/member")).write_text("data")
+    etcd.systemd.users["etcd"] = 990
+    etcd.run(state="absent", remove_data=True)
+    assert not Path(etcd.path("lib/etcd")).exists()
+    assert not Path(etcd.path("etc")).exists()
+    assert "etcd" not in etcd.systemd.users
+
+
+def test_remove_keeps_data_below_a_directory_that_goes(etcd: Host) -> None:
+    etcd.wish["directories"] = [
+        {"path": etcd.path("lib/etcd")},
+        {"path": etcd.path("lib/etcd/data"), "data": True},
+    ]
+    etcd.run()
+    Path(etcd.path("lib/etcd/data/member")).write_text("data")
+    etcd.run(state="absent")
+    assert Path(etcd.path("lib/etcd/data/member")).read_text() == "data"
+
+
+def test_remove_leaves_what_stands_where_a_link_was(etcd: Host) -> None:
+    etcd.run()
+    Path(etcd.path("bin/etcd")).unlink()
+    Path(etcd.path("bin/etcd")).mkdir()
+    Path(etcd.path("bin/etcd/mine")).write_text("x")
+    etcd.run(state="absent")
+    assert Path(etcd.path("bin/etcd/mine")).exists()
+
+
+def test_remove_in_check_mode_touches_nothing(etcd: Host) -> None:
+    etcd.run()
+    etcd.systemd.users["etcd"] = 990
+    pid, before = etcd.pid, etcd.everything()
+    result = etcd.run(check=True, state="absent")
+    assert result["changed"]
+    assert (etcd.pid, etcd.everything()) == (pid, before)
+    assert etcd.systemd.verbs() == []
+    assert "etcd" in etcd.systemd.users

@@ -1,0 +1,140 @@
+"""What a verification says of one host."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ETCD = {"endpoint": "https://127.0.0.1:2379", "ca": "/ca", "cert": "/crt", "key": "/key", "members": 3}
+
+
+def run(host: SimpleNamespace, **more: Any) -> dict[str, Any]:
+    result = host.run_module("host_check", {"paths": [], **more})
+    assert not result.get("failed"), result
+    assert not result["changed"]
+    return result
+
+
+def test_a_host_with_nothing_wrong(host: SimpleNamespace, commands: Any) -> None:
+    commands.answers = {"systemctl show": (0, "ActiveState=active\nSubState=running\nMainPID=12\n", "")}
+    result = run(host, units=["etcd"], controller_time=time.time())
+    assert (result["findings"], result["certificate_days"]) == ([], None)
+
+
+def test_a_unit_that_does_not_run_is_told_with_its_log(host: SimpleNamespace, commands: Any) -> None:
+    commands.answers = {
+        "systemctl show": (0, "ActiveState=failed\nSubState=failed\nMainPID=0\n", ""),
+        "journalctl": (0, "one\nunknown flag: --x\n", ""),
+    }
+    (found,) = run(host, units=["kubelet"])["findings"]
+    assert found.startswith("kubelet.service is failed (failed)")
+    assert "unknown flag: --x" in found
+    assert "journalctl -u kubelet" in found
+
+
+def test_a_probe_that_gets_no_answer(
+    host: SimpleNamespace, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = SimpleNamespace(monotonic=lambda: time.monotonic() * 20, sleep=time.sleep)
+    monkeypatch.setattr(host.load("module_utils", "probe"), "time", hasty)
+    well, ill = serve(), serve()
+    ill.status, ill.body = 500, "etcd failed"
+    probes = [{"name": "etcd", "url": well.url}, {"name": "kube-apiserver", "url": ill.url}]
+    (found,) = run(host, probes=probes)["findings"]
+    assert found == f"kube-apiserver does not answer at {ill.url}: HTTP 500: etcd failed"
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(100, None), (14, None), (13, "ends in 13 days"), (0, "ends in 0 days"), (-3, "has expired 3 days ago")],
+)
+def test_certificates(host: SimpleNamespace, commands: Any, days: int, words: str | None) -> None:
+    end = datetime.now(UTC) + timedelta(days=days, hours=1)
+    commands.answers = {"openssl x509": (0, f"notAfter={end:%b %d %H:%M:%S %Y} GMT\n", "")}
+    result = run(host, certificates=["/etc/etcd/pki/server"], minimum_days=14)
+    assert result["certificate_days"] == days
+    if words is None:
+        assert result["findings"] == []
+    else:
+        assert "/etc/etcd/pki/server.crt " + words in result["findings"][0]
+        assert "tag certificates" in result["findings"][0]
+
+
+def test_the_certificate_that_ends_first_counts_and_real_openssl_is_understood(
+    host: SimpleNamespace, tls: SimpleNamespace, tmp_path: Path
+) -> None:
+    shutil.copy(tls.server_crt, tmp_path / "leaf.crt")
+    shutil.copy(tls.ca, tmp_path / "ca.crt")
+    assert run(host, certificates=[str(tmp_path / "ca"), str(tmp_path / "leaf")])["certificate_days"] == 29
+
+
+def test_a_certificate_that_is_missing(host: SimpleNamespace, tmp_path: Path) -> None:
+    (found,) = run(host, certificates=[str(tmp_path / "none")])["findings"]
+    assert "none.crt is missing or unreadable" in found
+
+
+def test_a_full_disk(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = host.load("modules", "host_check")
+    usage = SimpleNamespace(free=50 << 20, total=1000 << 20)
+    monkeypatch.setattr(module, "shutil", SimpleNamespace(disk_usage=lambda path: usage))
+    (found,) = run(host, paths=[str(tmp_path)])["findings"]
+    assert f"{tmp_path} has 5% free (50 MiB)" in found
+    assert run(host, paths=[str(tmp_path)], minimum_free_percent=5)["findings"] == []
+
+
+def test_a_file_system_without_inodes(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = host.load("modules", "host_check")
+    monkeypatch.setattr(module, "os", SimpleNamespace(statvfs=lambda path: SimpleNamespace(f_files=1000, f_favail=10)))
+    found = run(host, paths=[str(tmp_path)], minimum_free_percent=0)["findings"]
+    assert "inodes" in found[0]
+
+
+def test_a_wrong_clock(host: SimpleNamespace) -> None:
+    (found,) = run(host, controller_time=time.time() - 100)["findings"]
+    assert "differs by 100 s" in found or "differs by 101 s" in found
+    assert run(host, controller_time=time.time() - 5)["findings"] == []
+
+
+def etcd(host: SimpleNamespace, commands: Any, status: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    members = {"members": [{"name": name} if name else {} for name in names]}
+
+    def answer(command: list[str]) -> tuple[int, str, str]:
+        return 0, json.dumps(members if "member" in command else [{"Status": status}]), ""
+
+    commands.answers = {"/usr/local/bin/etcdctl": answer}
+    return run(host, etcd=ETCD)
+
+
+def test_etcd_with_a_leader(host: SimpleNamespace, commands: Any) -> None:
+    result = etcd(host, commands, {"leader": 42}, ["a", "b", "c"])
+    assert (result["findings"], result["etcd_leader"]) == ([], "42")
+
+
+def test_etcd_with_a_member_too_few_and_an_alarm(host: SimpleNamespace, commands: Any) -> None:
+    result = etcd(host, commands, {"leader": 42, "errors": ["NOSPACE"]}, ["a", ""])
+    assert result["findings"] == [
+        "etcd has 2 members (a, unnamed) and the inventory names 3.",
+        "etcd reports: NOSPACE",
+    ]
+
+
+@pytest.mark.parametrize("status", [{"leader": 0}, {}])
+def test_etcd_without_a_leader_names_none(host: SimpleNamespace, commands: Any, status: dict[str, Any]) -> None:
+    result = etcd(host, commands, status, ["a", "b", "c"])
+    assert result["findings"] == ["etcd has no leader."]
+    assert not result["etcd_leader"]
+
+
+def test_etcd_that_does_not_answer(host: SimpleNamespace, commands: Any) -> None:
+    commands.answers = {"/usr/local/bin/etcdctl": (1, "", "context deadline exceeded\n")}
+    result = run(host, etcd=ETCD)
+    assert "context deadline exceeded" in result["findings"][0]
+    assert not result["etcd_leader"]

@@ -1,0 +1,306 @@
+"""What makes a host unfit, and its kernel's settings; on a host whose files lie below tmp_path."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.module_utils import host_state
+
+FSTAB = (
+    "# UUID=1 none swap sw 0 0\nUUID=2 / ext4 defaults 0 1\nUUID=3 none swap sw 0 0\n/swap.img\tnone\tswap\tsw\t0 0\n"
+)
+
+
+class Machine:
+    """A host: its /proc, /etc, programs and answers."""
+
+    def __init__(self, host: SimpleNamespace, root: Path, commands: Any) -> None:
+        self.host, self.root, self.commands = host, root, commands
+        self.programs = {"openssl", "apt-get"}
+        self.free_mb = 50000
+        self.write("/proc/meminfo", "MemTotal:        4096000 kB\n")
+        self.write("/proc/swaps", "Filename Type Size Used Priority\n")
+        self.write("/proc/filesystems", "nodev\toverlay\n")
+        self.write("/proc/kallsyms", "0 t nft_init\n0 t br_netfilter_init\n")
+        self.write("/proc/sys/net/ipv4/ip_forward", "0\n")
+        self.write("/proc/sys/fs/inotify/max_user_instances", "128\n")
+        self.write("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n")
+        self.write("/etc/machine-id", "abc\n")
+        self.write("/etc/fstab", FSTAB)
+        for path in ("/run/systemd/system", "/var/lib", "/sys/module/vxlan"):
+            self.at(path).mkdir(parents=True)
+        commands.answers = {
+            "ip -oneline": (
+                0,
+                "2: eth0    inet 192.168.60.11/24 brd x\n2: eth0    inet6 fd00::11/64 scope global\n",
+                "",
+            ),
+            "modprobe --dry-run": (1, "", ""),
+            "systemd-detect-virt": (1, "none\n", ""),
+        }
+
+    def at(self, path: Any) -> Path:
+        """Where a path of the host is."""
+        path = str(path)
+        return Path(path) if path.startswith(str(self.root)) else self.root / path.lstrip("/")
+
+    def write(self, path: str, text: str) -> None:
+        self.at(path).parent.mkdir(parents=True, exist_ok=True)
+        self.at(path).write_text(text)
+
+    def read(self, path: str) -> str | None:
+        return self.at(path).read_text() if self.at(path).exists() else None
+
+    def run(self, state: str, check: bool = False, **more: Any) -> dict[str, Any]:
+        self.commands.ran.clear()
+        result = self.host.run_module("host_settings", {"state": state, **more}, check)
+        assert not result.get("exception"), result["exception"]
+        return result
+
+    def everything(self) -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def machine(
+    host: SimpleNamespace, users: Any, commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Machine:
+    machine = Machine(host, tmp_path, commands)
+    module = host.load("modules", "host_settings")
+
+    class HostState(host_state.HostState):
+        def file(self, path: str, content: Any, *args: Any, **more: Any) -> bool:
+            return super().file(str(machine.at(path)), content, *args, **more)
+
+        def absent(self, path: str, *args: Any, **more: Any) -> bool:
+            return super().absent(str(machine.at(path)), *args, **more)
+
+    paths = SimpleNamespace(isdir=lambda path: machine.at(path).is_dir())
+    disk = SimpleNamespace(
+        disk_usage=lambda path: SimpleNamespace(free=machine.free_mb << 20, total=100000 << 20),
+        which=lambda name: name if name in machine.programs else None,
+    )
+    monkeypatch.setattr(module, "HostState", HostState)
+    monkeypatch.setattr(module, "read_bytes", lambda path: host_state.read_bytes(str(machine.at(path))))
+    real_open = builtins.open
+    monkeypatch.setattr(module, "open", lambda path, *a, **m: real_open(machine.at(path), *a, **m), raising=False)
+    monkeypatch.setattr(module, "os", SimpleNamespace(path=paths))
+    monkeypatch.setattr(module, "shutil", disk)
+    return machine
+
+
+def findings(machine: Machine, **more: Any) -> list[str]:
+    return machine.run("inspected", **more)["findings"]
+
+
+# ---- what makes a host unfit ----
+
+
+def test_a_fit_host_has_no_findings(machine: Machine) -> None:
+    result = machine.run(
+        "inspected",
+        modules=["overlay", "vxlan", "br_netfilter"],
+        minimum_memory_mb=1024,
+        minimum_disk_mb=1024,
+        controller_time=time.time(),
+        address="192.168.60.11",
+    )
+    assert result["findings"] == []
+    assert (result["machine_id"], result["package_manager"]) == ("abc", "apt")
+    assert result["node_name"] == os.uname().nodename
+    assert not result["changed"]
+
+
+def test_little_memory(machine: Machine) -> None:
+    (found,) = findings(machine, minimum_memory_mb=4001)
+    assert found.startswith("has 4000 MiB of memory; host__minimum_memory_mb wants 4001")
+
+
+def test_little_disk_but_only_before_anything_runs(machine: Machine) -> None:
+    machine.free_mb = 100
+    (found,) = findings(machine, minimum_disk_mb=2000)
+    assert "100 MiB free below /var/lib" in found
+    assert "host__minimum_disk_mb" in found
+    machine.at("/var/lib/hardway").mkdir()
+    assert findings(machine, minimum_disk_mb=2000) == []
+
+
+@pytest.mark.parametrize("skew", [-3600, 3600])
+def test_a_wrong_clock(machine: Machine, skew: int) -> None:
+    (found,) = findings(machine, controller_time=time.time() - skew, maximum_clock_skew=10)
+    assert any(f"differs by {skew + off} s" in found for off in (-1, 0, 1))
+    assert "host__maximum_clock_skew" in found
+    assert findings(machine, controller_time=time.time() - 5, maximum_clock_skew=10) == []
+
+
+def test_a_kernel_without_a_module(machine: Machine) -> None:
+    (found,) = findings(machine, modules=["overlay", "ip_vs"])
+    assert "without ip_vs" in found
+    machine.commands.answers["modprobe --dry-run"] = (0, "", "")
+    assert findings(machine, modules=["ip_vs"]) == []
+
+
+def test_a_module_that_is_built_in(machine: Machine) -> None:
+    machine.write(
+        f"/lib/modules/{os.uname().release}/modules.builtin", "kernel/net/netfilter/ip_vs.ko\nkernel/x/nf-nat.ko\n"
+    )
+    assert findings(machine, modules=["ip_vs", "nf_nat"]) == []
+
+
+def test_no_machine_id_no_systemd_no_openssl(machine: Machine) -> None:
+    machine.write("/etc/machine-id", "\n")
+    machine.at("/run/systemd/system").rmdir()
+    machine.programs.clear()
+    found = findings(machine)
+    assert len(found) == 3
+    for words in ("systemd-machine-id-setup", "does not run systemd", "Install the package openssl"):
+        assert any(words in sentence for sentence in found)
+
+
+def test_an_address_that_is_not_the_hosts(machine: Machine) -> None:
+    (found,) = findings(machine, address="192.168.60.12")
+    assert "192.168.60.12" in found
+    assert "cluster_address" in found
+    assert findings(machine, address="fd00::11") == []
+    assert findings(machine, address="") == []
+
+
+def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
+    machine.programs.clear()
+    assert len(findings(machine, minimum_memory_mb=9999, address="10.0.0.1", modules=["none"])) == 4
+
+
+# ---- packages ----
+
+
+def test_missing_packages_of_apt(machine: Machine) -> None:
+    machine.commands.answers["dpkg-query"] = (1, "installed conntrack\nconfig-files socat\n", "no packages found")
+    result = machine.run("inspected", packages=["conntrack", "socat", "ipset"])
+    assert result["missing_packages"] == ["socat", "ipset"]
+
+
+def test_missing_packages_of_dnf(machine: Machine) -> None:
+    machine.programs = {"openssl", "dnf"}
+    machine.commands.answers["rpm"] = (1, "conntrack-tools\npackage socat is not installed\n", "")
+    result = machine.run("inspected", packages=["conntrack-tools", "ipset"])
+    assert (result["package_manager"], result["missing_packages"]) == ("dnf", ["ipset"])
+
+
+def test_a_package_that_rpm_names_in_its_refusal_is_missing(machine: Machine) -> None:
+    machine.programs = {"openssl", "dnf"}
+    machine.commands.answers["rpm"] = (1, "package socat is not installed\n", "")
+    assert machine.run("inspected", packages=["socat"])["missing_packages"] == ["socat"]
+
+
+# ---- settings ----
+
+WISH: dict[str, Any] = {
+    "modules": ["overlay", "ip_vs"],
+    "sysctls": {"net.ipv4.ip_forward": 1},
+    "minimum_sysctls": {"fs.inotify.max_user_instances": 8192},
+}
+
+
+def test_settings_are_made_now_and_for_the_next_boot(machine: Machine) -> None:
+    result = machine.run("present", **WISH)
+    assert result["changed"]
+    assert machine.read("/etc/modules-load.d/hardway-kubernetes.conf") == "overlay\nip_vs\n"
+    assert machine.read("/etc/sysctl.d/90-hardway-kubernetes.conf") == (
+        "fs.inotify.max_user_instances = 8192\nnet.ipv4.ip_forward = 1\n"
+    )
+    assert machine.read("/proc/sys/net/ipv4/ip_forward") == "1"
+    assert machine.read("/proc/sys/fs/inotify/max_user_instances") == "8192"
+    assert "modprobe ip_vs" in machine.commands.ran
+    assert "modprobe overlay" not in machine.commands.ran
+
+
+def test_the_second_time_nothing_changes(machine: Machine) -> None:
+    machine.run("present", **WISH)
+    machine.at("/sys/module/ip_vs").mkdir()
+    before = machine.everything()
+    result = machine.run("present", **WISH)
+    assert (result["changed"], result["diff"]) == (False, [])
+    assert machine.everything() == before
+    assert not machine.run("inspected", **WISH)["differs"]
+
+
+def test_a_minimum_leaves_a_higher_value_alone(machine: Machine) -> None:
+    machine.write("/proc/sys/fs/inotify/max_user_instances", "99999\n")
+    machine.run("present", **WISH)
+    assert machine.read("/proc/sys/fs/inotify/max_user_instances") == "99999\n"
+    assert "inotify" not in machine.read("/etc/sysctl.d/90-hardway-kubernetes.conf")
+
+
+def test_a_value_that_drifted_is_set_again(machine: Machine) -> None:
+    machine.run("present", **WISH)
+    machine.write("/proc/sys/net/ipv4/ip_forward", "0\n")
+    result = machine.run("present", **WISH)
+    assert {"before": "0\n", "after": "1\n"}.items() <= result["diff"][-1].items()
+    assert machine.read("/proc/sys/net/ipv4/ip_forward") == "1"
+
+
+def test_values_of_several_words_are_compared_by_words(machine: Machine) -> None:
+    wish = {"sysctls": {"net.ipv4.ip_local_port_range": "32768 60999"}}
+    machine.run("present", **wish)
+    assert not machine.run("present", **wish)["changed"]
+
+
+def test_a_parameter_that_the_kernel_does_not_have_is_told(machine: Machine) -> None:
+    result = machine.run("present", sysctls={"net.ipv4.none": 1, "not/there.x": 1})
+    assert result["failed"]
+    assert "host__sysctls" in result["msg"]
+
+
+def test_swap_is_off_now_and_at_boot(machine: Machine) -> None:
+    machine.write("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda5 partition 1 0 -2\n")
+    assert machine.run("present")["changed"]
+    assert "swapoff --all" in machine.commands.ran
+    mark = "# swap is off for the kubelet (hardway.kubernetes): "
+    lines = FSTAB.splitlines()
+    assert machine.read("/etc/fstab").splitlines() == [lines[0], lines[1], mark + lines[2], mark + lines[3]]
+
+
+def test_swap_may_be_kept(machine: Machine) -> None:
+    machine.write("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda5 partition 1 0 -2\n")
+    machine.run("present", swap="keep")
+    assert machine.read("/etc/fstab") == FSTAB
+    assert machine.commands.ran == []
+
+
+def test_a_container_does_not_turn_off_its_machines_swap(machine: Machine) -> None:
+    machine.write("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda5 partition 1 0 -2\n")
+    machine.commands.answers["systemd-detect-virt"] = (0, "systemd-nspawn\n", "")
+    machine.run("present")
+    assert "swapoff --all" not in machine.commands.ran
+
+
+def test_a_host_without_fstab(machine: Machine) -> None:
+    machine.at("/etc/fstab").unlink()
+    machine.run("present")
+    assert machine.read("/etc/fstab") is None
+
+
+def test_looking_and_check_mode_change_nothing(machine: Machine) -> None:
+    before = machine.everything()
+    assert machine.run("inspected", **WISH)["differs"]
+    result = machine.run("present", check=True, **WISH)
+    assert result["changed"]
+    headers = {entry["before_header"] for entry in result["diff"]}
+    assert {"kernel module ip_vs", "sysctl net.ipv4.ip_forward"} <= headers
+    assert machine.everything() == before
+    assert "modprobe ip_vs" not in machine.commands.ran
+
+
+def test_absent_takes_the_files_and_gives_fstab_back(machine: Machine) -> None:
+    machine.run("present", **WISH)
+    assert machine.run("absent")["changed"]
+    assert machine.read("/etc/modules-load.d/hardway-kubernetes.conf") is None
+    assert machine.read("/etc/sysctl.d/90-hardway-kubernetes.conf") is None
+    assert machine.read("/etc/fstab") == FSTAB
+    assert not machine.run("absent")["changed"]

@@ -1,0 +1,350 @@
+"""Bad input: every finding in words that name the variable, the host and the mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
+
+NAMES = {part: part for part in ("etcd", "kube_apiserver", "kube_controller_manager", "kube_scheduler", "kube_node")}
+HOSTS = ["cp1", "cp2", "cp3", "w1", "w2"]
+CONTROL_PLANE = HOSTS[:3]
+
+
+def stacked() -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Views and groups of a good inventory."""
+    views = {
+        host: {
+            "address": f"192.168.60.{number}",
+            "node_name": host,
+            "version": "1.36.3",
+            "endpoint": "",
+            "api_names": ["kubernetes", "10.96.0.1", f"192.168.60.{number}", "api.example.com", "fd00::1"],
+            "pod_cidr": "10.244.0.0/16",
+            "service_cidr": "10.96.0.0/16",
+            "dns_address": "10.96.0.10",
+            "node_mask": 24,
+            "cni_kind": "flannel",
+            "cni_pod_cidr": "",
+        }
+        for number, host in enumerate(HOSTS, 11)
+    }
+    groups = {name: list(CONTROL_PLANE) for name in NAMES}
+    groups["kube_node"] = list(HOSTS)
+    return views, groups
+
+
+def findings(change: dict[str, Any] | None = None, host: str | None = None, **groups: Any) -> dict[str, list[str]]:
+    """What is found once all hosts, or one, have other values, or groups are others."""
+    views, present = stacked()
+    for name in [host] if host else HOSTS:
+        views[name].update(change or {})
+    for group, members in groups.items():
+        if members is None:
+            del present[group]
+        else:
+            present[group] = members
+    return rules.cluster_findings(views, present, NAMES)
+
+
+def only(found: dict[str, list[str]], host: str = "") -> str:
+    assert list(found) == [host], found
+    assert len(found[host]) == 1, found
+    return found[host][0]
+
+
+def test_a_good_inventory_has_no_findings() -> None:
+    assert findings() == {}
+
+
+# ---- groups ----
+
+
+@pytest.mark.parametrize("members", [None, []])
+@pytest.mark.parametrize("part", sorted(NAMES))
+def test_a_missing_or_empty_group(part: str, members: list[str] | None) -> None:
+    found = only(findings(**{part: members}))
+    assert found == (f"the group {part} is missing or empty. Name the hosts that run {part.replace('_', '-')} in it.")
+
+
+def test_groups_may_have_other_names() -> None:
+    views, groups = stacked()
+    groups["my_etcd"] = groups.pop("etcd")
+    assert rules.cluster_findings(views, groups, {**NAMES, "etcd": "my_etcd"}) == {}
+    del groups["my_etcd"]
+    assert "my_etcd" in rules.cluster_findings(views, groups, {**NAMES, "etcd": "my_etcd"})[""][0]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_an_even_number_of_etcd_members(count: int) -> None:
+    found = only(findings(etcd=HOSTS[:count]))
+    assert f"the group etcd has {count} members, an even number" in found
+    assert f"than {count - 1} would. Add one or take one out." in found
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_an_odd_number_of_etcd_members(count: int) -> None:
+    assert findings(etcd=HOSTS[:count]) == {}
+
+
+# ---- networks ----
+
+
+@pytest.mark.parametrize("text", ["10.244.0.0", "10.244.0.0/33", "10.244.1.0/16", "pods", "", None, "10.244/16/2"])
+@pytest.mark.parametrize("name", ["pod_cidr", "service_cidr"])
+def test_a_network_that_is_none(name: str, text: str | None) -> None:
+    found = only(findings({name: text}))
+    assert found.startswith(f"cluster_{name} {text!r} is no network in CIDR notation")
+    assert "10.244.0.0/16" in found
+
+
+@pytest.mark.parametrize(
+    ("pods", "services"),
+    [("10.96.0.0/12", "10.96.0.0/16"), ("10.96.0.0/16", "10.96.0.0/16"), ("10.96.0.0/18", "10.96.0.0/16")],
+)
+def test_networks_that_overlap(pods: str, services: str) -> None:
+    found = only(findings({"pod_cidr": pods, "service_cidr": services}))
+    assert found == (
+        f"cluster_pod_cidr {pods} and cluster_service_cidr {services} overlap. "
+        "Choose two networks that share no address."
+    )
+
+
+@pytest.mark.parametrize(("name", "other"), [("pod_cidr", "10.244.0.0/16"), ("service_cidr", "10.96.0.0/16")])
+def test_a_network_that_hosts_are_in(name: str, other: str) -> None:
+    change = {name: "192.168.0.0/16", "dns_address": "192.168.0.10" if name == "service_cidr" else "10.96.0.10"}
+    found = findings(change)
+    assert list(found) == [""]
+    assert [sentence.split(" of ")[-1].split(".")[0] for sentence in found[""]] == HOSTS
+    assert all(
+        sentence.startswith(f"cluster_{name} 192.168.0.0/16 holds the address 192.168.60.") for sentence in found[""]
+    )
+
+
+@pytest.mark.parametrize("pods", ["10.244.0.0/24", "10.244.0.0/28"])
+def test_a_pod_network_too_small_for_a_node(pods: str) -> None:
+    found = only(findings({"pod_cidr": pods}))
+    assert "too small: each node takes a /24 of it" in found
+    assert "kube_controller_manager__node_mask_ipv4" in found
+
+
+def test_a_service_network_larger_than_the_api_server_takes() -> None:
+    assert "larger than the /12" in only(
+        findings({"service_cidr": "10.0.0.0/11", "pod_cidr": "172.16.0.0/16", "dns_address": "10.0.0.10"})
+    )
+
+
+def test_a_dns_address_outside_the_services() -> None:
+    found = only(findings({"dns_address": "10.97.0.10"}))
+    assert found == "cluster_dns_address 10.97.0.10 is outside cluster_service_cidr 10.96.0.0/16. Mend one of them."
+
+
+@pytest.mark.parametrize("text", ["dns", "", "10.96.0.300"])
+def test_a_dns_address_that_is_none(text: str) -> None:
+    assert "cluster_dns_address" in only(findings({"dns_address": text}))
+
+
+# ---- bridged networks ----
+
+
+def bridged() -> dict[str, dict[str, Any]]:
+    views, _groups = stacked()
+    for number, view in enumerate(views.values()):
+        view.update(cni_kind="bridge", cni_pod_cidr=f"10.244.{number}.0/24")
+    return views
+
+
+def test_bridged_nodes_with_a_network_each() -> None:
+    assert rules.cluster_findings(bridged(), stacked()[1], NAMES) == {}
+
+
+@pytest.mark.parametrize("text", ["", None, "10.245.0.0/24", "10.244.7.1/24", "fd00::/64"])
+def test_a_bridged_node_without_a_network_of_its_own(text: str | None) -> None:
+    views = bridged()
+    views["w1"]["cni_pod_cidr"] = text
+    found = only(rules.cluster_findings(views, stacked()[1], NAMES), "w1")
+    assert f"cni__pod_cidr {text!r} is no network inside cluster_pod_cidr" in found
+
+
+def test_two_bridged_nodes_with_one_network() -> None:
+    views = bridged()
+    views["w2"]["cni_pod_cidr"] = views["w1"]["cni_pod_cidr"]
+    found = rules.cluster_findings(views, stacked()[1], NAMES)
+    assert sorted(found) == ["w1", "w2"]
+    assert "is also the one of w1. Give each node its own." in found["w2"][0]
+
+
+# ---- versions ----
+
+
+@pytest.mark.parametrize("version", ["1.36", "v1.36.3", "latest", "", None, "1.36.3-rc.1"])
+def test_a_version_that_is_none(version: str | None) -> None:
+    found = findings({"version": version}, "w1")
+    assert only(found, "w1") == f"cluster_version {version!r} is no version such as 1.36.3. Mend it."
+
+
+@pytest.mark.parametrize("version", ["1.33.9", "1.37.0", "2.0.0"])
+def test_a_version_that_is_not_supported(version: str) -> None:
+    found = findings({"version": version})
+    assert sorted(found) == HOSTS
+    assert found["cp1"] == [f"cluster_version {version} is not supported; these are: 1.34, 1.35, 1.36."]
+
+
+@pytest.mark.parametrize("version", ["1.34.0", "1.35.4", "1.36.0"])
+def test_supported_versions(version: str) -> None:
+    assert findings({"version": version}) == {}
+
+
+def test_a_node_newer_than_an_api_server() -> None:
+    views, groups = stacked()
+    for host in CONTROL_PLANE:
+        views[host]["version"] = "1.35.4"
+    found = rules.cluster_findings(views, groups, NAMES)
+    assert sorted(found) == ["w1", "w2"]
+    assert found["w1"][0] == (
+        "cluster_version 1.36.3 is newer than 1.35.4 on cp1, which runs an API server. Raise API servers first."
+    )
+
+
+@pytest.mark.parametrize(("version", "fits"), [("1.35.4", True), ("1.34.1", True), ("1.33.1", True), ("1.32.1", False)])
+def test_a_kubelet_may_lag_three_minor_versions(monkeypatch: pytest.MonkeyPatch, version: str, fits: bool) -> None:
+    monkeypatch.setattr(rules, "SUPPORTED", tuple(f"1.{minor}" for minor in range(30, 37)))
+    found = findings({"version": version}, "w1")
+    assert (found == {}) == fits
+    if not fits:
+        assert "minor versions behind 1.36.3 on cp1" in found["w1"][0]
+
+
+def test_api_servers_two_minor_versions_apart() -> None:
+    found = findings({"version": "1.34.1"}, "cp3")
+    assert any("more than one minor version behind 1.36.3 on cp1" in sentence for sentence in found["cp3"])
+
+
+# ---- addresses and names ----
+
+
+def test_one_address_for_two_hosts() -> None:
+    found = findings({"address": "192.168.60.11"}, "w1")
+    assert found["cp1"] == ["cluster_address 192.168.60.11 is also the address of w1. Give each host its own."]
+    assert found["w1"] == ["cluster_address 192.168.60.11 is also the address of cp1. Give each host its own."]
+
+
+@pytest.mark.parametrize("address", ["w1.example.com", "", "192.168.60", None])
+def test_an_address_that_is_none(address: str | None) -> None:
+    found = only(findings({"address": address}, "w1"), "w1")
+    assert f"cluster_address {address!r} is no IP address" in found
+    assert "ansible_host" in found
+
+
+def test_ipv6_addresses() -> None:
+    assert findings({"address": "fd00::9"}, "w1") == {}
+
+
+@pytest.mark.parametrize("name", ["Worker1", "w_1", "-w1", "w1.", "a" * 64])
+def test_a_node_name_that_dns_does_not_take(name: str) -> None:
+    assert f"cluster_node_name {name!r} is no DNS name" in only(findings({"node_name": name}, "w1"), "w1")
+
+
+def test_a_node_name_of_a_host_that_is_no_node_does_not_matter() -> None:
+    assert findings({"node_name": "Etcd_1"}, "w1", kube_node=["cp1", "cp2", "cp3", "w2"]) == {}
+
+
+# ---- the endpoint ----
+
+
+@pytest.mark.parametrize("endpoint", ["api.example.com:6443", "[fd00::1]:443", "10.96.0.1:1"])
+def test_endpoints_that_the_certificates_cover(endpoint: str) -> None:
+    assert findings({"endpoint": endpoint}) == {}
+
+
+def test_an_endpoint_outside_the_certificates_names() -> None:
+    found = findings({"endpoint": "other.example.com:6443"})
+    assert sorted(found) == HOSTS
+    assert len(found["w1"]) == 3
+    assert "cluster_api_endpoint other.example.com:6443 is outside the names" in found["w1"][0]
+    assert "on cp1 (kubernetes, 10.96.0.1" in found["w1"][0]
+    assert "kube_apiserver__extra_sans" in found["w1"][0]
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["api.example.com", "https://api.example.com:6443", "a:b", "a:0", "a:70000", "fd00::1:443"]
+)
+def test_an_endpoint_that_is_no_host_and_port(endpoint: str) -> None:
+    found = findings({"endpoint": endpoint}, "w1")
+    assert only(found, "w1") == f"cluster_api_endpoint {endpoint!r} is not host:port. Mend it."
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    found = findings(
+        {"endpoint": "x", "version": "9", "address": "y", "pod_cidr": "z", "node_name": "W"}, "w1", etcd=HOSTS[:2]
+    )
+    assert len(found[""]) == 2
+    assert len(found["w1"]) == 4
+
+
+# ---- names of variables ----
+
+SPECS = {
+    "cluster": {"cluster_version": {}, "cluster_pod_cidr": {}},
+    "etcd": {"etcd__version": {}, "etcd__flags": {}},
+    "kubelet": {"kubelet__labels": {}},
+}
+
+
+def test_known_and_foreign_names_are_no_findings() -> None:
+    names = ["cluster_version", "etcd__flags", "ansible_host", "cluster_of_my_own", "my__thing", "etcd_backup", "x"]
+    assert rules.unknown_names(names, SPECS) == []
+
+
+def test_a_misspelt_name_gets_the_right_one() -> None:
+    assert rules.unknown_names(["kubelet__lables", "cluster_verson", "etcd__flag"], SPECS) == [
+        "cluster_verson is no variable of any role. Did you mean cluster_version?",
+        "etcd__flag is no variable of any role. Did you mean etcd__flags?",
+        "kubelet__lables is no variable of any role. Did you mean kubelet__labels?",
+    ]
+
+
+def test_a_name_like_no_other_gets_the_reference() -> None:
+    assert rules.unknown_names(["etcd__something_of_its_own"], SPECS) == [
+        "etcd__something_of_its_own is no variable of any role. See the reference for what role etcd knows."
+    ]
+
+
+# ---- values ----
+
+OPTIONS: dict[str, Any] = {
+    "etcd__quota_mb": {"type": "int", "description": "Quota.", "default": 2048},
+    "etcd__kind": {"type": "str", "choices": ["a", "b"]},
+    "etcd__mirrors": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"url": {"type": "str", "required": True, "description": "x"}, "ca": {"type": "path"}},
+    },
+}
+
+
+def test_values_that_fit() -> None:
+    values = {"etcd__quota_mb": "12", "etcd__kind": "a", "etcd__mirrors": [{"url": "x"}]}
+    assert rules.wrong_values(OPTIONS, values) == []
+    assert rules.wrong_values(OPTIONS, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"etcd__quota_mb": "many"}, ["etcd__quota_mb", "int"]),
+        ({"etcd__kind": "c"}, ["etcd__kind", "a, b", "c"]),
+        ({"etcd__mirrors": [{"ca": "x"}]}, ["url", "etcd__mirrors"]),
+        ({"etcd__mirrors": [{"url": "x", "cb": "x"}]}, ["cb", "etcd__mirrors"]),
+        ({"etcd__mirrors": 7}, ["etcd__mirrors"]),
+    ],
+)
+def test_values_that_do_not_fit_are_named_with_the_mend(values: dict[str, Any], words: list[str]) -> None:
+    (found,) = rules.wrong_values(OPTIONS, values)
+    assert all(word in found for word in words), found
+    assert found.endswith("Mend it in the inventory; the reference describes it.")
+
+
+def test_all_values_that_do_not_fit_are_told() -> None:
+    assert len(rules.wrong_values(OPTIONS, {"etcd__quota_mb": "many", "etcd__kind": "c"})) == 2
