@@ -13,7 +13,13 @@ from urllib.parse import urlsplit
 
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError, key_pem, make_key
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import (
+    Pki,
+    PkiError,
+    key_pem,
+    make_key,
+    public_half,
+)
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.text import to_yaml_text
 
 GROUP = "hardway:cluster-admins"
