@@ -10,6 +10,7 @@ from ansible_collections.hardway.kubernetes.plugins.filter.addresses import addr
 from ansible_collections.hardway.kubernetes.plugins.filter.image_archives import image_archives
 from ansible_collections.hardway.kubernetes.plugins.filter.nth_address import nth_address
 from ansible_collections.hardway.kubernetes.plugins.filter.probes import probes
+from ansible_collections.hardway.kubernetes.plugins.filter.release_directories import release_directories
 from ansible_collections.hardway.kubernetes.plugins.filter.wished_nodes import ROLE, wished_nodes
 
 TAINT = {"key": ROLE, "effect": "NoSchedule"}
@@ -87,3 +88,9 @@ def test_image_archives_are_release_files_and_loads() -> None:
     assert (first["version"], first["directory"], first["file_name"]) == ("3.1", "/srv/images/pause/3.1", "image.tar")
     assert second["checksum_url"] == "https://m/sums"
     assert second["checksums"] == {"amd64": "f" * 64, "arm64": "f" * 64}
+
+
+def test_the_folders_of_all_versions_once_each() -> None:
+    files = [{"directory": f"/opt/hardway/{name}"} for name in ("etcd/3.6.14", "runc/1.4.3", "etcd/3.5.0")]
+    assert release_directories(files) == [{"path": "/opt/hardway/etcd"}, {"path": "/opt/hardway/runc"}]
+    assert release_directories([]) == []

@@ -145,10 +145,6 @@ def test_toml_lists_of_tables_read_back() -> None:
     assert tomllib.loads(to_toml(data)) == data
 
 
-def test_toml_of_text_with_a_delete_character() -> None:
-    assert tomllib.loads(to_toml({"a": "x\x7f"})) == {"a": "x\x7f"}
-
-
 # ---- flags ----
 
 
@@ -175,11 +171,6 @@ def test_flags() -> None:
         "--v=2",
     ]
     assert to_flags({}) == []
-
-
-def test_truth_values_inside_a_flag_are_written_alike() -> None:
-    assert to_flags({"feature-gates": {"B": False, "A": True}}) == ["--feature-gates=A=true,B=false"]
-    assert to_flags({"list": [True, False]}) == ["--list=true,false"]
 
 
 # ---- kubeconfigs ----
