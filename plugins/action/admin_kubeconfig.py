@@ -103,7 +103,10 @@ def _answers(server):
 def _read(path):
     try:
         with open(path, encoding="utf-8") as stream:
-            return yaml.safe_load(stream)
+            present = yaml.safe_load(stream)
+        if present is not None and not isinstance(present, dict):
+            raise PkiError("%s is no kubeconfig. Move it away to have it made anew." % path)
+        return present
     except FileNotFoundError:
         return None
     except (OSError, yaml.YAMLError) as error:

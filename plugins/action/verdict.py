@@ -49,7 +49,8 @@ def summary(name, hosts, cluster):
     lines = ["cluster %s: %s" % (name, "; ".join(cluster.get("facts") or ["not asked"]))]
     members = [host for host, told in hosts.items() if told.get("etcd_leader")]
     if members:
-        lines.append("etcd: %d members, one leader" % len(members))
+        leaders = len({hosts[host]["etcd_leader"] for host in members})
+        lines.append("etcd: %d members, %s" % (len(members), "one leader" if leaders == 1 else "%d leaders" % leaders))
     days = [
         (told["certificate_days"], host) for host, told in hosts.items() if told.get("certificate_days") is not None
     ]

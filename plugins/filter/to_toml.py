@@ -38,6 +38,10 @@ def _scalar(value):
         return str(value)
     if isinstance(value, (list, tuple)):
         return "[%s]" % ", ".join(_scalar(entry) for entry in value)
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join(
+            "%s = %s" % (_key(key), _scalar(inner)) for key, inner in value.items() if inner is not None
+        )
     # TOML's basic strings escape as JSON's do.
     return json.dumps(str(value), ensure_ascii=False)
 

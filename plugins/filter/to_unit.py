@@ -31,8 +31,8 @@ _value:
 
 
 def _word(word):
-    word = str(word).replace("\\", "\\\\").replace("%", "%%")
-    if any(character in word for character in " \t\"'$;"):
+    word = str(word).replace("\\", "\\\\").replace("%", "%%").replace("\n", "\\n")
+    if not word or any(character in word for character in " \t\"'$;"):
         return '"%s"' % word.replace('"', '\\"').replace("$", "$$")
     return word
 

@@ -74,7 +74,8 @@ class HostState:
         if not os.path.isdir(path):
             self.note(path, "absent\n", "directory %s %s\n" % (owner, mode))
             if not self.check_mode:
-                os.makedirs(path, mode=0o755, exist_ok=True)
+                make_parents(path)
+                os.mkdir(path)
                 self._own(path, owner, group, mode)
             return True
         return self._attributes(path, owner, group, mode)
@@ -103,7 +104,7 @@ class HostState:
         before = "link to %s\n" % present if present else ("file\n" if os.path.exists(path) else "absent\n")
         self.note(path, before, "link to %s\n" % target)
         if not self.check_mode:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_parents(path)
             temporary = "%s.%d.new" % (path, os.getpid())
             if os.path.lexists(temporary):
                 os.unlink(temporary)
@@ -128,7 +129,7 @@ class HostState:
         return True
 
     def _write(self, path, content, owner, group, mode):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_parents(path)
         handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".%s." % os.path.basename(path))
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -168,6 +169,18 @@ class HostState:
         return True
 
 
+def make_parents(path):
+    """Every missing directory above path, 0755 whatever the umask, so that no component is locked out of its files."""
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        make_parents(parent)
+        try:
+            os.mkdir(parent)
+            os.chmod(parent, 0o755)
+        except FileExistsError:
+            pass  # another run was quicker
+
+
 def read_bytes(path):
     """The content of a file as bytes, or None where there is none."""
     try:
@@ -188,7 +201,7 @@ def identity(path):
         status = os.stat(real)
     except OSError:
         return "absent"
-    if status.st_size > 1 << 20:
+    if status.st_size > 1 << 20 or os.path.isdir(real):
         return "%s %d %d" % (real, status.st_size, status.st_mtime_ns)
     with open(real, "rb") as stream:
         return hashlib.sha256(stream.read()).hexdigest()

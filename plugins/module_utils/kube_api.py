@@ -63,21 +63,23 @@ class Api:
         wrong = []
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        for _attempt in self.servers[:]:
-            server = urlsplit(self.servers[0])
+        # A server that closed a connection it had kept open is asked once more, on a new one.
+        for _attempt in range(len(self.servers) + (1 if self.connection else 0)):
+            server, kept = urlsplit(self.servers[0]), self.connection is not None
             try:
                 if self.connection is None:
                     self.connection = http.client.HTTPSConnection(
-                        server.hostname, server.port, timeout=timeout or self.timeout, context=self.context
+                        server.hostname, server.port or 443, timeout=timeout or self.timeout, context=self.context
                     )
                 self.connection.request(method, path, data, headers)
                 answer = self.connection.getresponse()
                 text = answer.read().decode("utf-8", "replace")
                 break
             except (OSError, http.client.HTTPException) as error:
-                wrong.append("%s: %s" % (self.servers[0], error))
                 self.connection = None
-                self.servers.append(self.servers.pop(0))
+                if not kept:
+                    wrong.append("%s: %s" % (self.servers[0], error))
+                    self.servers.append(self.servers.pop(0))
         else:
             raise ApiError(0, "no API server answered: " + "; ".join(wrong))
         if answer.status >= 400:
@@ -138,10 +140,16 @@ class Api:
         if container:
             query.append(("container", container))
         path = "/api/v1/namespaces/%s/pods/%s/exec?%s" % (namespace, pod, urlencode(query))
-        server = urlsplit(self.servers[0])
-        with socket.create_connection((server.hostname, server.port), timeout) as plain:
-            with self.context.wrap_socket(plain, server_hostname=server.hostname) as stream:
-                return _exec_over(stream, server.netloc, path)
+        wrong = []
+        for address in self.servers:
+            server = urlsplit(address)
+            try:
+                with socket.create_connection((server.hostname, server.port or 443), timeout) as plain:
+                    with self.context.wrap_socket(plain, server_hostname=server.hostname) as stream:
+                        return _exec_over(stream, server.netloc, path)
+            except OSError as error:
+                wrong.append("%s: %s" % (address, error))
+        raise ApiError(0, "exec: no API server answered: " + "; ".join(wrong))
 
 
 def _exec_over(stream, host, path):

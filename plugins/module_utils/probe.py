@@ -47,6 +47,9 @@ def ask(probe, timeout=3.0):
         return _ask_http(probe, timeout)
     except ssl.SSLCertVerificationError as error:
         return "its certificate is refused: %s" % error.verify_message
+    except FileNotFoundError as error:
+        files = [probe[name] for name in ("socket", "ca", "cert", "key") if probe.get(name)]
+        return "%s: one of %s" % (error.strerror, ", ".join(files))
     except (OSError, http.client.HTTPException) as error:
         return str(error) or error.__class__.__name__
 

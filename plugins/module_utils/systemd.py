@@ -21,7 +21,12 @@ class Unit:
     def refresh(self):
         """Read the unit's state anew."""
         dummy, out, dummy = self.module.run_command(
-            ["systemctl", "show", self.name, "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result"]
+            [
+                "systemctl",
+                "show",
+                self.name,
+                "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload",
+            ]
         )
         self.properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 

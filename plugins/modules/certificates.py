@@ -183,9 +183,8 @@ class HostCertificates:
         new_key = wish["path"] + ".key.new"
         if os.path.exists(new_key):
             os.unlink(new_key)
-        os.umask(0o077)
         command = ["openssl", "genpkey", "-out", new_key] + KEY_OPTIONS[self.module.params["key_type"]]
-        self.module.run_command(command, check_rc=True)
+        self.module.run_command(command, check_rc=True, umask=0o077)
         command = ["openssl", "req", "-new", "-key", new_key, "-config", "/dev/null", "-subj", "/CN=request"]
         dummy, out, dummy = self.module.run_command(command, check_rc=True)
         return out

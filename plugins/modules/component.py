@@ -210,6 +210,7 @@ log:
 """
 
 import hashlib
+import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
@@ -320,7 +321,7 @@ class Component:
         oneshot = "Type=oneshot" in self.unit_text
         inputs = "%s=%s\n" % (INPUTS_VARIABLE, digest)
         silent = HostState(self.module)
-        if unit_changed:
+        if unit_changed or self.unit.properties.get("NeedDaemonReload") == "yes":
             self.unit.systemctl("daemon-reload")
         if not oneshot:
             silent.file(self.unit.inputs_path, inputs)
@@ -371,11 +372,15 @@ class Component:
         for wished in self.wish["files"]:
             self.state.absent(wished["path"])
         for path in self.wish["links"]:
-            self.state.absent(path)
+            if os.path.islink(path):
+                self.state.absent(path)
+        keeps = [
+            wished["path"] for wished in self.wish["directories"] if wished["data"] and not self.wish["remove_data"]
+        ]
         for wished in reversed(self.wish["directories"]):
-            if not wished["data"] or self.wish["remove_data"]:
+            holds_data = any((path + "/").startswith(wished["path"].rstrip("/") + "/") for path in keeps)
+            if not holds_data:
                 self.state.absent(wished["path"], only_if_empty=wished["shared"])
-        keeps = any(wished["data"] for wished in self.wish["directories"]) and not self.wish["remove_data"]
         if self.wish["user"] and not keeps:  # data that stays keeps its owner
             self.state.system_user_absent(self.wish["user"])
 

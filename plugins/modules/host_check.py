@@ -238,7 +238,7 @@ class Check:
             self.findings.append("etcd reports: %s" % error)
         if not status.get("leader"):
             self.findings.append("etcd has no leader.")
-        return str(status.get("leader"))
+        return str(status["leader"]) if status.get("leader") else None
 
 
 def main():

@@ -214,7 +214,7 @@ class Host:
         else:
             command = ["rpm", "--query", "--queryformat", "%{NAME}\n"]
             dummy, out, dummy = self.module.run_command(command + self.wish["packages"])
-            there = set(out.split())
+            there = set(out.splitlines())  # "package x is not installed" is a line of its own
         return [name for name in self.wish["packages"] if name not in there]
 
     def apply(self):

@@ -114,6 +114,7 @@ missing:
 """
 
 import hashlib
+import http.client
 import json
 import os
 import platform
@@ -125,6 +126,7 @@ import urllib.error
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import make_parents
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MARKER = ".release.json"
@@ -181,7 +183,7 @@ class ReleaseFile:
                 "%s: %s answers HTTP %d. Check the version, and that the mirror holds this path."
                 % (self.name, url, error.code)
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise Refused(
                 "%s: %s can't be fetched: %s. Set release__mirror_url or release__local_dir where upstream is out of reach."
                 % (self.name, url, getattr(error, "reason", error))
@@ -196,8 +198,11 @@ class ReleaseFile:
                 "%s: no checksum is known. Upstream publishes none for it; pin one in release__pins: {%r: {%s: <sha256>}}."
                 % (self.name, self.name.replace(" ", "/"), self.arch)
             )
-        with self.open(self.checksum_url) as stream:
-            text = stream.read(1 << 20).decode("utf-8", "replace")
+        try:
+            with self.open(self.checksum_url) as stream:
+                text = stream.read(1 << 20).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise Refused("%s: the download of %s broke off: %s" % (self.name, self.checksum_url, error)) from error
         name = os.path.basename(self.url)
         for line in text.splitlines():
             found = re.match(r"^([0-9a-fA-F]{64})(?:\s+\*?(?:\./)?(\S+))?\s*$", line)
@@ -208,7 +213,7 @@ class ReleaseFile:
     def fetch(self):
         """Download, verify, unpack and swap in; nothing appears in the directory unless all of it went well."""
         parent = os.path.dirname(self.directory)
-        os.makedirs(parent, exist_ok=True)
+        make_parents(self.directory)
         expected = self.expected()
         staging = tempfile.mkdtemp(dir=parent, prefix=".partial-")
         try:
@@ -244,7 +249,7 @@ class ReleaseFile:
                         break
                     digest.update(block)
                     target.write(block)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise Refused("%s: the download of %s broke off: %s" % (self.name, self.url, error)) from error
         return digest.hexdigest()
 
@@ -336,7 +341,9 @@ def main():
             try:
                 release.fetch()
             except Refused as error:
-                module.fail_json(msg=str(error), **dict(result, fetched=[]))
+                result["fetched"] = result["fetched"][: lacking.index(release)]
+                result["changed"] = bool(result["fetched"])
+                module.fail_json(msg=str(error), **result)
     module.exit_json(**result)
 
 

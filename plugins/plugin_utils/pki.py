@@ -81,8 +81,15 @@ class Pki:
 
     def state(self):
         """'whole', 'absent', or a PkiError that names what is missing or unreadable."""
-        if not os.path.lexists(self.folder):
+        try:
+            there = os.listdir(self.folder)
+        except FileNotFoundError:
             return "absent"
+        except OSError as error:
+            raise PkiError(
+                "the folder of the cluster's authorities, %s, can't be read: %s. Run as the person who owns it; nothing is "
+                "made anew beside it." % (self.folder, error.strerror)
+            ) from error
         wrong = []
         for name in self.files():
             try:
@@ -91,7 +98,7 @@ class Pki:
                         wrong.append("%s is empty" % name)
             except OSError as error:
                 wrong.append("%s: %s" % (name, error.strerror))
-        if len(wrong) == len(self.files()) and os.path.isdir(self.folder) and not os.listdir(self.folder):
+        if not there:
             return "absent"
         if wrong:
             raise PkiError(
@@ -99,7 +106,11 @@ class Pki:
                 "anew beside what is left of it." % (self.folder, "; ".join(wrong))
             )
         for name in AUTHORITIES:
-            self.authority_key(name)
+            if public_pem(self.authority_key(name).public_key()) != public_pem(self.authority(name).public_key()):
+                raise PkiError(
+                    "%s/%s-ca.key does not belong to %s-ca.crt beside it. Restore both from one backup."
+                    % (self.folder, name, name)
+                )
         return "whole"
 
     def create(self, cluster_name, days, key_type):
@@ -139,7 +150,12 @@ class Pki:
 
     def authority(self, name):
         """The certificate of an authority."""
-        return x509.load_pem_x509_certificate(self.read(name + "-ca.crt").encode())
+        try:
+            return x509.load_pem_x509_certificate(self.read(name + "-ca.crt").encode())
+        except ValueError as error:
+            raise PkiError(
+                "%s/%s-ca.crt is no certificate: %s. Restore it from your backup." % (self.folder, name, error)
+            ) from error
 
     def authority_key(self, name):
         """The private key of an authority."""
@@ -161,6 +177,11 @@ class Pki:
         """
         authority = self.authority(wish["ca"])
         now = datetime.datetime.now(datetime.UTC)
+        if authority.not_valid_after_utc <= now:
+            raise PkiError(
+                "the %s authority in %s ended on %s and can sign nothing any more."
+                % (wish["ca"], self.folder, authority.not_valid_after_utc.date())
+            )
         end = min(now + datetime.timedelta(days=days), authority.not_valid_after_utc)
         builder = (
             x509.CertificateBuilder()
@@ -228,7 +249,10 @@ class Pki:
                     + ["with " + str(name.value) for name in present - wished]
                 )
             )
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        try:
+            usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        except x509.ExtensionNotFound:
+            usages = []
         if set(usages) != set(_usages(wish)):
             return "its usages differ"
         now = datetime.datetime.now(datetime.UTC)

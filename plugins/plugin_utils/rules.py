@@ -158,15 +158,14 @@ def _networks(host, view, views, say):
             "cluster_service_cidr %s is larger than the /12 that kube-apiserver takes. Choose a smaller one."
             % services,
         )
-    if services is not None and _address(view["dns_address"]) not in services:
-        say(
-            "",
-            "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them."
-            % (view["dns_address"], services),
-        )
+    dns = _address(view["dns_address"])
+    if dns is None:
+        say("", "cluster_dns_address %r is no IP address. Give one inside cluster_service_cidr." % view["dns_address"])
+    elif services is not None and dns not in services:
+        say("", "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them." % (dns, services))
     if view["cni_kind"] == "bridge":
         mine = _network(view["cni_pod_cidr"] or "")
-        if mine is None or pods is None or not mine.subnet_of(pods):
+        if mine is None or pods is None or mine.version != pods.version or not mine.subnet_of(pods):
             say(
                 host,
                 "cni__pod_cidr %r is no network inside cluster_pod_cidr; cni__kind bridge needs one for each node."
@@ -193,7 +192,7 @@ def _version(host, view, views, api_hosts, say):
         other = _minor(views[server]["version"]) if server in views else None
         if other is None or host == server:
             continue
-        if minor > other:
+        if minor > other and (host not in api_hosts or minor[1] - other[1] > 1):
             words = "is newer than %s on %s, which runs an API server. Raise API servers first."
         elif host in api_hosts and other[1] - minor[1] > 1:
             words = "is more than one minor version behind %s on %s. API servers may differ by one."

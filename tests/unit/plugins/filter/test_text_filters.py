@@ -109,6 +109,12 @@ def test_a_command_given_as_text_is_left_as_it_is() -> None:
     assert "\nExecStart=/bin/sh -c 'a b'\n" in to_unit({"Service": {"ExecStart": "/bin/sh -c 'a b'"}})
 
 
+def test_several_commands() -> None:
+    commands = [["/sbin/ip", "route", "replace", "10.244.1.0/24"], ["/bin/echo", "a b"]]
+    lines = to_unit({"Service": {"Type": "oneshot", "ExecStart": commands}}).replace(" \\\n  ", " ").splitlines()
+    assert lines[-2:] == ["ExecStart=/sbin/ip route replace 10.244.1.0/24", 'ExecStart=/bin/echo "a b"']
+
+
 # ---- TOML ----
 
 

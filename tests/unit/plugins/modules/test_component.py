@@ -483,8 +483,10 @@ def test_remove_takes_all_but_data_and_what_others_use(etcd: Host) -> None:
     etcd.run()
     Path(etcd.path("lib/etcd/member")).write_text("data")
     Path(etcd.path("etc/others")).write_text("x")
+    etcd.systemd.users["etcd"] = 990
     result = etcd.run(state="absent")
     assert result["changed"]
+    assert "etcd" in etcd.systemd.users
     assert not etcd.pid
     assert NAME not in etcd.systemd.enabled
     assert etcd.systemd.verbs() == ["disable", "daemon-reload"]
@@ -502,6 +504,14 @@ def test_remove_twice_changes_nothing_more(etcd: Host) -> None:
     result = etcd.run(state="absent")
     assert (result["changed"], result["diff"]) == (False, [])
     assert etcd.systemd.verbs() == []
+
+
+def test_remove_without_data_takes_the_user_too(etcd: Host) -> None:
+    etcd.run()
+    del etcd.wish["directories"][2]
+    etcd.systemd.users["etcd"] = 990
+    etcd.run(state="absent")
+    assert "etcd" not in etcd.systemd.users
 
 
 def test_remove_of_data_must_be_asked_for(etcd: Host) -> None:
