@@ -119,7 +119,10 @@ class HostState:
         if only_if_empty and os.path.isdir(path) and not os.path.islink(path) and os.listdir(path):
             return False
         if os.path.ismount(path):  # the host's own disk: only what is on it goes
-            return any([self.absent(os.path.join(path, name)) for name in os.listdir(path) if name != "lost+found"])
+            removed = [name for name in os.listdir(path) if name != "lost+found"]
+            for name in removed:
+                self.absent(os.path.join(path, name))
+            return bool(removed)
         self.note(path, "present\n", "absent\n")
         if not self.check_mode:
             if os.path.isdir(path) and not os.path.islink(path):

@@ -134,7 +134,7 @@ def test_a_folder_that_lost_a_file_is_an_error_that_names_it(pki: Pki, name: str
 
 def test_a_folder_with_nothing_but_foreign_files_is_not_absent(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(PkiError, match="not whole|can't be read"):
+    with pytest.raises(PkiError, match="not whole"):
         Pki(str(tmp_path)).state()
 
 
@@ -167,7 +167,7 @@ def test_a_folder_that_may_not_be_read_is_a_clear_stop() -> None:
         if user == 0:
             os.seteuid(65534)
         try:
-            with pytest.raises(PkiError, match="not whole|can't be read"):
+            with pytest.raises(PkiError, match="can't be read"):
                 Pki(folder).state()
         finally:
             os.seteuid(user)
