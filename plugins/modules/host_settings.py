@@ -21,9 +21,9 @@ attributes:
     support: full
 options:
   state:
-    description: Whether to look, to set, or to take the settings' files away.
+    description: Whether to look, to set, to mask O(services), or to take the settings' files and masks away.
     type: str
-    choices: [inspected, present, absent]
+    choices: [inspected, present, masked, absent]
     required: true
   modules:
     description: Kernel modules.
@@ -43,6 +43,11 @@ options:
     type: str
     choices: ["off", keep]
     default: "off"
+  services:
+    description: Units that V(masked) keeps from starting, before the package that brings them is installed.
+    type: list
+    elements: str
+    default: []
   packages:
     description: Packages to look for. They are only looked for; see RV(missing_packages).
     type: list
@@ -261,8 +266,17 @@ class Host:
         if after != before:
             self.state.file("/etc/fstab", after)
 
+    def mask(self):
+        """A link to /dev/null is what systemctl mask makes, and a unit need not be there for it."""
+        for name in self.wish["services"]:
+            self.state.link("/etc/systemd/system/" + name, "/dev/null")
+
     def remove(self):
-        """Take away the files; what is set in the running kernel stays until the next boot."""
+        """Take away files and masks; what is set in the running kernel stays until the next boot."""
+        for name in self.wish["services"]:
+            path = "/etc/systemd/system/" + name
+            if os.path.islink(path) and os.readlink(path) == "/dev/null":
+                self.state.absent(path)
         for path in (MODULES_FILE, SYSCTL_FILE):
             self.state.absent(path)
         before = (read_bytes("/etc/fstab") or b"").decode()
@@ -284,11 +298,12 @@ class Host:
 def main():
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["inspected", "present", "absent"], "required": True},
+            "state": {"type": "str", "choices": ["inspected", "present", "masked", "absent"], "required": True},
             "modules": {"type": "list", "elements": "str", "default": []},
             "sysctls": {"type": "dict", "default": {}},
             "minimum_sysctls": {"type": "dict", "default": {}},
             "swap": {"type": "str", "choices": ["off", "keep"], "default": "off"},
+            "services": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "minimum_memory_mb": {"type": "int", "default": 0},
             "minimum_disk_mb": {"type": "int", "default": 0},
@@ -311,6 +326,8 @@ def main():
         }
     elif module.params["state"] == "present":
         host.apply()
+    elif module.params["state"] == "masked":
+        host.mask()
     else:
         host.remove()
     module.exit_json(**dict(host.state.result(), **result))

@@ -81,7 +81,8 @@ def main():
         there = set(out.split()) if code == 0 else set()
     lacking = [archive for archive in module.params["archives"] if set(archive["images"]) - there]
     for archive in [] if module.check_mode else lacking:
-        module.run_command(CTR + ["import", archive["path"]], check_rc=True)
+        # An image is unpacked where and when a pod first needs it, not on every host.
+        module.run_command(CTR + ["import", "--no-unpack", archive["path"]], check_rc=True)
     diff = [
         {"before_header": image, "after_header": image, "before": "absent\n", "after": "loaded\n"}
         for archive in lacking

@@ -25,13 +25,16 @@ def unknown_names(names, specs):
     known = {name for options in specs.values() for name in options}
     found = []
     for name in sorted(set(names) - known):
-        role = name.split("__")[0] if "__" in name else ""
-        near = difflib.get_close_matches(name, known, 1, 0.9 if name.startswith("cluster_") else 0.6)
-        if role in specs and not name.startswith("__"):
-            hint = " Did you mean %s?" % near[0] if near else " See the reference for what role %s knows." % role
-            found.append("%s is no variable of any role.%s" % (name, hint))
-        elif name.startswith("cluster_") and near:
+        ours = not name.startswith("__") and name.split("__")[0] in specs and "__" in name
+        if not ours and not name.startswith("cluster_"):
+            continue
+        # A company's own variable may well begin with cluster_; only what looks like one of ours is a finding.
+        near = difflib.get_close_matches(name, known, 1, 0.6 if ours else 0.9)
+        if near:
             found.append("%s is no variable of any role. Did you mean %s?" % (name, near[0]))
+        elif ours:
+            role = name.split("__")[0]
+            found.append("%s is no variable of any role. See the reference for what role %s knows." % (name, role))
     return found
 
 
