@@ -42,8 +42,11 @@ def test_words(host: SimpleNamespace) -> None:
 
 
 def test_inputs_stand_in_the_process_itself(host: SimpleNamespace) -> None:
-    with subprocess.Popen(["/bin/sleep", "60"], env={"A": "1", INPUTS_VARIABLE: "abc=def", "B": "2"}) as process:
+    command = ["/bin/sh", "-c", "echo started; read -r end"]  # its word tells that the kernel has set it up
+    variables = {"PATH": "/usr/bin:/bin", INPUTS_VARIABLE: "abc=def", "B": "2"}
+    with subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
+            assert process.stdout and process.stdout.readline() == b"started\n"
             assert unit_of(host, MainPID=process.pid).process_inputs() == "abc=def"
         finally:
             process.kill()

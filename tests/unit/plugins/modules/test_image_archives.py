@@ -21,7 +21,7 @@ def test_only_what_lacks_is_loaded(host: SimpleNamespace, commands: Any) -> None
     result = run(host)
     assert result["loaded"] == ["/opt/pair.tar"]
     assert [entry["before_header"] for entry in result["diff"]] == ["b:1"]
-    assert commands.ran == [f"{CTR} list --quiet", f"{CTR} import /opt/pair.tar"]
+    assert commands.ran == [f"{CTR} list --quiet", f"{CTR} import --no-unpack /opt/pair.tar"]
 
 
 def test_nothing_to_load(host: SimpleNamespace, commands: Any) -> None:
