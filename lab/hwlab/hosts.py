@@ -191,6 +191,7 @@ def power_on(lab: Lab, name: str) -> None:
         )
     # Processes of a start that was cut short have no pid file.
     cgroups.kill(lab.id, name)
+    network.unplug(lab.netns, name)
     command = launch_command(lab, name, rootfs)
     if cgroups.unified() and Path("/run/systemd/system").is_dir():
         # Not tried on the machines that build this project, which have version 1: systemd makes a group of the host's

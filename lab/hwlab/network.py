@@ -70,6 +70,14 @@ def ensure(netns: str, network: ipaddress.IPv4Network) -> None:
     proc.run([*ip, "link", "set", BRIDGE, "up"])
 
 
+def unplug(netns: str, host: str) -> None:
+    """Removes a host's cable. The kernel does so too, but only some time after the host's last process was reaped."""
+    ip = ["ip", "-n", netns, "link"]
+    if proc.run([*ip, "show", "dev", f"vb-{host}"], check=False).returncode == 0:
+        # Between the look and the deed the kernel may have been quicker; a cable that stays is what matters.
+        proc.run([*ip, "delete", "dev", f"vb-{host}"], check=False)
+
+
 def remove(netns: str) -> None:
     """Removes the namespace with all in it."""
     if exists(netns):
