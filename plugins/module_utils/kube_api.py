@@ -16,7 +16,10 @@ import ssl
 import struct
 from urllib.parse import quote, urlencode, urlsplit
 
+# What doc_fragments/api.py documents; the action plugin takes pki_dir and passphrase out before a host sees them.
 API_SPEC = {
+    "pki_dir": {"type": "path"},
+    "passphrase": {"type": "str", "no_log": True},
     "servers": {"type": "list", "elements": "str", "required": True},
     "ca": {"type": "str"},
     "client_certificate": {"type": "str"},

@@ -124,8 +124,6 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             API_SPEC,
-            pki_dir={"type": "path"},
-            passphrase={"type": "str", "no_log": True},
             objects={"type": "list", "elements": "dict", "required": True},
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
             available={"type": "int", "default": 0},

@@ -256,9 +256,9 @@ class ClusterCheck:
         pod = pods[node]["metadata"]["name"]
         targets = self.targets(node, pods, service)
         script = "; ".join(
-            "/agnhost connect --timeout=5s %s >/dev/null 2>/tmp/e || echo %d" % (address, number)
+            "/agnhost connect --timeout=5s %s >/dev/null 2>&1 || echo %d" % (address, number)
             for number, (dummy, address) in enumerate(targets)
-        ).replace("2>/tmp/e", "2>&1")
+        )
         api = Api(self.api.servers, self.wish["ca"], self.wish["client_certificate"], self.wish["client_key"])
         found = []
         try:
@@ -294,8 +294,6 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             API_SPEC,
-            pki_dir={"type": "path"},
-            passphrase={"type": "str", "no_log": True},
             nodes={"type": "list", "elements": "str", "required": True},
             namespace={"type": "str", "default": "hardway-verify"},
             image={"type": "str", "required": True},

@@ -173,8 +173,6 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             API_SPEC,
-            pki_dir={"type": "path"},
-            passphrase={"type": "str", "no_log": True},
             nodes={
                 "type": "list",
                 "elements": "dict",
