@@ -55,10 +55,7 @@ def need_network(lab: Lab) -> State:
 def ensure_release(kubernetes: str | None, source: str, progress: Progress) -> Path:
     """Makes the release files of a version unless the cache has them; returns the mirror's directory."""
     versions = release.Versions(kubernetes=kubernetes) if kubernetes else release.Versions()
-    try:
-        return release.ensure(versions, paths.cache(), source, rootfs.architecture(), progress.say)
-    except release.ReleaseError as error:
-        raise LabError(str(error)) from None
+    return release.ensure(versions, paths.cache(), source, rootfs.architecture(), progress.say)
 
 
 def image_archives(mirror: Path) -> dict[str, tuple[str, str, str]]:

@@ -31,6 +31,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hwlab import packages, paths
+from hwlab.ui import LabError
+
 
 @dataclass(frozen=True)
 class Versions:
@@ -73,7 +76,7 @@ FLANNEL_NEWER = {"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/commo
 Progress = Callable[[str], None]
 
 
-class ReleaseError(Exception):
+class ReleaseError(LabError):
     """Release files could not be made; the message says what to do."""
 
 
@@ -360,8 +363,9 @@ class Builder:
     def _run(self, what: str, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> str:
         """Run a long command with a sign of life; return its standard output."""
         log, started = self.work / "stderr", time.monotonic()
-        if tool := shutil.which("setpriv"):
-            argv = [tool, "--pdeathsig", "KILL", *argv]  # a killed lab leaves no build behind
+        if tool := shutil.which("setpriv"):  # a killed lab leaves no build behind
+            space = ["unshare", "--pid", "--fork", "--kill-child"] if os.geteuid() == 0 else []
+            argv = [tool, "--pdeathsig", "KILL", *space, *argv]
         with log.open("wb") as errors, tempfile.TemporaryFile(dir=self.work) as output:
             process = subprocess.Popen(
                 argv, cwd=cwd, env={**os.environ, **env}, stdout=output, stderr=errors, start_new_session=True
@@ -665,20 +669,6 @@ def missing_packages() -> list[str]:
     return [package for package, found in present.items() if not found]
 
 
-def install_packages(builder: Builder) -> None:
-    """Install what a build needs and the machine lacks."""
-    missing = missing_packages()
-    if not missing:
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise ReleaseError(f"building the release files needs these packages (Debian's names): {' '.join(missing)}")
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
-    names = " ".join(missing)
-    builder._run("updating the package lists", ["apt-get", "update", "-q"], builder.work, env)
-    install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]
-    builder._run(f"installing {names}", install, builder.work, env)
-
-
 # ---- downloading ------------------------------------------------------------------------------------------------
 
 
@@ -757,13 +747,6 @@ def host_arch() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-def default_cache() -> Path:
-    """Give the cache folder that labs share."""
-    own = os.environ.get("HARDWAY_LAB_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(base) / "hardway-kubernetes"
-
-
 def choose_source(
     source: str, answers: Callable[[], bool] = upstream_answers, go: Callable[[], bool] | None = None
 ) -> tuple[str, str]:
@@ -821,8 +804,9 @@ def _make(
     work_root = cache / "work"
     shutil.rmtree(work_root, ignore_errors=True)  # of a run that was killed: the lock says that none is on
     work_root.mkdir()
-    if source == "build":
-        install_packages(Builder(versions, arch, cache, work_root, progress))
+    if source == "build" and (needed := missing_packages()):
+        progress(f"installing {' '.join(needed)}")
+        packages.install(needed)
     for number, artefact in enumerate(missing, 1):
         label = f"[{number}/{len(missing)}] {artefact.title}"
         if source == "download" and artefact.is_image:
@@ -865,7 +849,7 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the release files alone."""
     parser = argparse.ArgumentParser(prog="hwlab.release", description="Make the lab's release files.")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="cache folder (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=paths.cache(), help="cache folder (default: %(default)s)")
     parser.add_argument("--kubernetes", default=Versions.kubernetes, metavar="VERSION", help="default: %(default)s")
     parser.add_argument("--source", choices=SOURCES, default="auto", help="default: %(default)s")
     parser.add_argument("--arch", default=host_arch(), help="default: %(default)s")
@@ -879,7 +863,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         versions = Versions(kubernetes=options.kubernetes.removeprefix("v"))
         print(ensure(versions, options.cache, options.source, options.arch, progress))
-    except ReleaseError as error:
+    except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

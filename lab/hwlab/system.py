@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from hwlab import proc
+from hwlab import packages, proc
 from hwlab.locks import locked
 from hwlab.paths import RUN
 from hwlab.ui import LabError, Progress
@@ -78,16 +77,8 @@ def ensure_packages(with_rootfs: bool, progress: Progress) -> None:
     missing = missing_packages(with_rootfs)
     if not missing:
         return
-    names = " ".join(missing)
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise LabError(f"this machine lacks what Debian and Ubuntu have in these packages: {names}; install them")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
-    with progress.step(f"installing {names}"):
-        for command in (["apt-get", "update"], install):
-            result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise LabError(f"'{' '.join(command)}' failed: {result.stderr.strip()}")
+    with progress.step(f"installing {' '.join(missing)}"):
+        packages.install(missing)
 
 
 def load_modules() -> None:
