@@ -16,9 +16,9 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         args = dict(self._task.args)
-        pki = Pki(args.pop("pki_dir"), args.pop("passphrase", None))
         self.task_vars = task_vars
         try:
+            pki = Pki(args.pop("pki_dir"), args.pop("passphrase", None))
             result.update(self._exchange(pki, args))
         except PkiError as error:
             result.update(failed=True, changed=False, msg=str(error))
@@ -35,18 +35,11 @@ class ActionModule(ActionBase):
                 "issued": {path: "there is none yet" for path in wishes},
                 "diff": _diff(wishes, {}),
             }
-        args["authorities"] = [
-            dict(wish, content=pki.read(wish["ca"] + "-ca.crt")) for wish in args.get("authorities") or []
-        ]
+        args["authorities"] = pki.with_content(args.get("authorities"))
         seen = self._module(dict(args, step="inspect"))
         if seen.get("failed") or seen.get("unreachable"):
             return seen
-        issued = {}
-        for path, wish in wishes.items():
-            found = seen["found"][path]
-            reason = pki.why_renew(wish, found["certificate"], found["public_key"])
-            if reason:
-                issued[path] = reason
+        issued = pki.renewals(wishes.values(), seen["found"])
         answer = {
             "changed": seen["changed"] or bool(issued),
             "issued": issued,

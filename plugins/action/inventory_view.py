@@ -11,6 +11,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 
+# The parser in C is many times faster; not every build of PyYAML has it.
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
 
@@ -37,5 +39,5 @@ class ActionModule(ActionBase):
 def _options(role):
     path = os.path.join(ROLES, role, "meta", "argument_specs.yml")
     with open(path, encoding="utf-8") as stream:
-        entry_points = yaml.safe_load(stream)["argument_specs"].values()
+        entry_points = yaml.load(stream, Loader=SafeLoader)["argument_specs"].values()
     return {name: option for entry_point in entry_points for name, option in entry_point.get("options", {}).items()}

@@ -12,8 +12,8 @@ description:
   - Keys become C(--key=value), in order of their names. None leaves a flag out; a list is joined with commas.
 options:
   _input:
-    description: Flags.
-    type: dict
+    description: Flags, or a list of such dicts of which a later one's flags take the place of an earlier one's.
+    type: raw
     required: true
 """
 
@@ -29,7 +29,9 @@ _value:
 
 
 def to_flags(flags):
-    """A list of --key=value from a dict."""
+    """A list of --key=value from a dict, or from several of them."""
+    if not hasattr(flags, "items"):
+        flags = {key: value for layer in flags for key, value in layer.items()}
     found = []
     for key, value in sorted(flags.items()):
         if value is None:

@@ -10,12 +10,13 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Sections hold settings. A list repeats a setting, None leaves it out.
+  - Of several units, a later one's settings take the place of an earlier one's.
   - C(ExecStart) given as a list of words is one command with its arguments, quoted as systemd wants it; a list of such lists
     is several.
 options:
   _input:
-    description: Sections of the unit.
-    type: dict
+    description: Sections of the unit, or a list of such units.
+    type: raw
     required: true
 """
 
@@ -43,8 +44,12 @@ def _value(value):
     return str(value)
 
 
-def to_unit(sections):
-    """The text of a unit from a dict of dicts."""
+def to_unit(units):
+    """The text of a unit from a dict of dicts, or from several of them."""
+    sections = {}
+    for unit in [units] if hasattr(units, "items") else units:
+        for section, settings in unit.items():
+            sections.setdefault(section, {}).update(settings)
     lines = ["# Written by hardway.kubernetes; set the role's variables instead of editing this file."]
     for section, settings in sections.items():
         lines += ["", "[%s]" % section]

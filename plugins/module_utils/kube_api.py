@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from urllib.parse import quote, urlencode, urlsplit
 
 # What doc_fragments/api.py documents; the action plugin takes pki_dir and passphrase out before a host sees them.
@@ -26,6 +27,44 @@ API_SPEC = {
     "client_key": {"type": "str", "no_log": True},
 }
 FIELD_MANAGER = "hardway.kubernetes"
+
+
+def why_unavailable(found):
+    """Why a Deployment or DaemonSet does not serve yet, or None."""
+    status = found.get("status", {})
+    if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
+        return "not seen by its controller yet"
+    if found["kind"] == "DaemonSet":
+        wished = status.get("desiredNumberScheduled", 0)
+        there = min(status.get("numberAvailable", 0), status.get("updatedNumberScheduled", 0))
+        return None if there >= wished else "%d of %d available" % (there, wished)
+    wished, updated = found["spec"]["replicas"], status.get("updatedReplicas", 0)
+    if updated < wished or status.get("replicas", 0) > updated:
+        return "%d of %d of the new version" % (updated, wished)
+    # Available in Kubernetes' own sense: as many as its strategy demands, so that one lost host does not fail a run.
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "Available" and condition["status"] == "True":
+            return None
+    return "%d of %d available" % (status.get("availableReplicas", 0), wished)
+
+
+def wait_for(look, seconds, pause=0.2):
+    """Look again and again, for so many seconds at the most, until nothing is missing.
+
+    :arg look: callable that returns what is missing, by name the reason; an empty dict ends the wait.
+    :returns: what the last look found missing.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        missing = look()
+        if not missing or time.monotonic() > end:
+            return missing
+        time.sleep(pause)
+
+
+def in_words(missing):
+    """What wait_for() gives, in one line."""
+    return "; ".join("%s: %s" % entry for entry in sorted(missing.items()))
 
 
 class ApiError(Exception):
@@ -121,6 +160,16 @@ class Api:
             raise ApiError(404, "the API knows no %s in %s" % (wish["kind"], group_version))
         middle = "/namespaces/" + wish["metadata"].get("namespace", "default") if kind["namespaced"] else ""
         return "%s%s/%s/%s" % (root, middle, kind["name"], quote(wish["metadata"]["name"]))
+
+    def unavailable(self, workloads):
+        """Which of these Deployments and DaemonSets do not serve yet: name to reason."""
+        reasons = {}
+        for wish in workloads:
+            found = self.get(self.object_path(wish))
+            reason = why_unavailable(found) if found else "absent"
+            if reason:
+                reasons[wish["metadata"]["name"]] = reason
+        return reasons
 
     def apply(self, wish, dry_run=False):
         """Server-side apply; returns (before or None, after)."""

@@ -57,10 +57,15 @@ applied:
 """
 
 import json
-import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import API_SPEC, Api, ApiError
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import (
+    API_SPEC,
+    Api,
+    ApiError,
+    in_words,
+    wait_for,
+)
 
 
 def essence(found):
@@ -82,42 +87,6 @@ def readable(found):
     if found.get("kind") == "Secret":
         found = {key: value for key, value in found.items() if key not in ("data", "stringData")}
     return json.dumps(found, indent=2, sort_keys=True) + "\n"
-
-
-def unavailable(found):
-    """Why a Deployment or DaemonSet does not serve yet, or None."""
-    status = found.get("status", {})
-    if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
-        return "not seen by its controller yet"
-    if found["kind"] == "DaemonSet":
-        wished = status.get("desiredNumberScheduled", 0)
-        there = min(status.get("numberAvailable", 0), status.get("updatedNumberScheduled", 0))
-        return None if there >= wished else "%d of %d available" % (there, wished)
-    wished, updated = found["spec"]["replicas"], status.get("updatedReplicas", 0)
-    if updated < wished or status.get("replicas", 0) > updated:
-        return "%d of %d of the new version" % (updated, wished)
-    # Available in Kubernetes' own sense: as many as its strategy demands, so that one lost host does not fail a run.
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "Available" and condition["status"] == "True":
-            return None
-    return "%d of %d available" % (status.get("availableReplicas", 0), wished)
-
-
-def wait_available(api, wishes, seconds):
-    """Wait for Deployments and DaemonSets; returns why some are not available, or an empty list."""
-    end = time.monotonic() + seconds
-    waiting = [wish for wish in wishes if wish["kind"] in ("Deployment", "DaemonSet")]
-    while waiting:
-        reasons = {}
-        for wish in waiting:
-            found = api.get(api.object_path(wish))
-            reasons[wish["metadata"]["name"]] = unavailable(found) if found else "absent"
-        waiting = [wish for wish in waiting if reasons[wish["metadata"]["name"]]]
-        if waiting and time.monotonic() > end:
-            return ["%s: %s" % (wish["metadata"]["name"], reasons[wish["metadata"]["name"]]) for wish in waiting]
-        if waiting:
-            time.sleep(0.3)
-    return []
 
 
 def main():
@@ -151,15 +120,16 @@ def main():
                         "after": readable(essence(after)),
                     }
                 )
-        late = []
+        late = {}
         if module.params["available"] and module.params["state"] == "present" and not module.check_mode:
-            late = wait_available(api, module.params["objects"], module.params["available"])
+            workloads = [wish for wish in module.params["objects"] if wish["kind"] in ("Deployment", "DaemonSet")]
+            late = wait_for(lambda: api.unavailable(workloads), module.params["available"])
     except ApiError as error:
         module.fail_json(msg=str(error), changed=bool(applied), applied=applied)
     if late:
         module.fail_json(
             msg="not available after %d s: %s. Look at: kubectl describe, and kubectl get events -A"
-            % (module.params["available"], "; ".join(late)),
+            % (module.params["available"], in_words(late)),
             changed=bool(applied),
             applied=applied,
         )

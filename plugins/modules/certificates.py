@@ -133,133 +133,23 @@ issued:
   type: dict
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
-
-KEY_OPTIONS = {
-    "ecdsa-p256": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-    "ecdsa-p384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
-    "rsa-2048": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
-    "rsa-4096": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
-}
-
-
-class HostCertificates:
-    """The host's half: looks, makes keys and signing requests, puts certificates beside their keys."""
-
-    def __init__(self, module):
-        self.module = module
-        self.state = HostState(module)
-
-    def inspect(self, wishes):
-        """What is there for each wish: certificate and public key as PEM text or None; a request where there is neither."""
-        found = {}
-        for wish in wishes:
-            path = wish["path"]
-            certificate = read_bytes(path + ".crt")
-            public_key = None
-            if os.path.exists(path + ".key"):
-                code, out, dummy = self.module.run_command(["openssl", "pkey", "-in", path + ".key", "-pubout"])
-                public_key = out if code == 0 else None
-                if code == 0:
-                    self.state.file(
-                        path + ".key", read_bytes(path + ".key"), owner=wish["owner"], mode="0600", secret=True
-                    )
-            found[path] = {
-                "certificate": certificate.decode("utf-8", "replace") if certificate else None,
-                "public_key": public_key,
-            }
-            if not (certificate and public_key) and not self.module.check_mode:
-                found[path]["request"] = self.request(wish)
-        return found
-
-    def request(self, wish):
-        """Make a new key beside the present one, which serves until the certificate is there; returns the request."""
-        directory = os.path.dirname(wish["path"])
-        if not os.path.isdir(directory):
-            self.state.directory(directory, owner="root", group=wish["owner"], mode="0750")
-        new_key = wish["path"] + ".key.new"
-        if os.path.exists(new_key):
-            os.unlink(new_key)
-        command = ["openssl", "genpkey", "-out", new_key] + KEY_OPTIONS[self.module.params["key_type"]]
-        self.module.run_command(command, check_rc=True, umask=0o077)
-        command = ["openssl", "req", "-new", "-key", new_key, "-config", "/dev/null", "-subj", "/CN=request"]
-        dummy, out, dummy = self.module.run_command(command, check_rc=True)
-        return out
-
-    def install(self, wish, certificate):
-        """Swap in the new key and its certificate. A run killed in between leaves a pair that does not match: issued anew."""
-        new_key = wish["path"] + ".key.new"
-        self.state.file(new_key, read_bytes(new_key), owner=wish["owner"], mode="0600", secret=True)
-        os.replace(new_key, wish["path"] + ".key")
-        self.state.file(wish["path"] + ".crt", certificate, owner="root", group=wish["owner"], mode="0644")
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_certificates import (
+    CERTIFICATES_SPEC,
+    HostCertificates,
+)
 
 
 def main():
     module = AnsibleModule(
-        argument_spec={
-            "pki_dir": {"type": "path"},
-            "passphrase": {"type": "str", "no_log": True},
-            "days": {"type": "int", "default": 365},
-            "key_type": {"type": "str", "choices": sorted(KEY_OPTIONS), "default": "ecdsa-p256", "no_log": False},
-            "users": {"type": "list", "elements": "str", "default": []},
-            "authorities": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "ca": {"type": "str", "required": True, "choices": ["kubernetes", "etcd", "front-proxy"]},
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str"},
-                },
-            },
-            "certificates": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "owner": {"type": "str", "default": "root"},
-                    "ca": {"type": "str", "required": True, "choices": ["kubernetes", "etcd", "front-proxy"]},
-                    "common_name": {"type": "str", "required": True},
-                    "organizations": {"type": "list", "elements": "str", "default": []},
-                    "sans": {"type": "list", "elements": "str", "default": []},
-                    "usages": {
-                        "type": "list",
-                        "elements": "str",
-                        "required": True,
-                        "choices": ["server", "client"],
-                    },
-                },
-            },
-            "step": {"type": "str", "choices": ["inspect", "request", "install"], "default": "inspect"},
-            "signed": {"type": "dict", "default": {}},
-        },
+        argument_spec=CERTIFICATES_SPEC,
         supports_check_mode=True,
     )
-    host = HostCertificates(module)
+    host = HostCertificates(module, module.params)
     wishes = module.params["certificates"]
     result = {}
     if module.params["step"] == "inspect":
-        authorities = {wish["path"]: read_bytes(wish["path"]) for wish in module.params["authorities"]}
-        strange = sorted(
-            wish["path"]
-            for wish in module.params["authorities"]
-            if authorities[wish["path"]] and authorities[wish["path"]].decode().strip() != wish["content"].strip()
-        )
-        if strange:
-            module.fail_json(
-                msg="this host trusts another authority than the one in the controller's folder: %s. The folder is another "
-                "cluster's, was lost and made anew, or this host still belongs to another cluster. Point "
-                "cluster_controller_dir at the right folder, restore it from a backup, or run the reset playbook for this "
-                "host. Nothing was changed." % ", ".join(strange)
-            )
-        for user in module.params["users"]:
-            host.state.system_user(user)
-        for wish in module.params["authorities"]:
-            host.state.file(wish["path"], wish["content"], mode="0644")
+        host.trust()
         result["found"] = host.inspect(wishes)
     elif module.params["step"] == "request":
         result["requests"] = {wish["path"]: host.request(wish) for wish in wishes}

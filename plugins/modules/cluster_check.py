@@ -72,11 +72,15 @@ facts:
   elements: str
 """
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import API_SPEC, Api, ApiError
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import (
+    API_SPEC,
+    Api,
+    ApiError,
+    wait_for,
+)
 
 PORT = 8080
 LABELS = {"app": "hardway-verify"}
@@ -121,6 +125,12 @@ def daemon_set(namespace, image):
             },
         },
     }
+
+
+def is_ready(pod):
+    """Whether a pod serves."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
 
 def why_pod_waits(pod):
@@ -205,32 +215,25 @@ class ClusterCheck:
         if self.api.get(path) is None:
             return
         self.api.request("DELETE", path)
-        end = time.monotonic() + self.wish["within"]
-        while self.api.get(path) is not None:
-            if time.monotonic() > end:
-                raise ApiError(0, "the namespace %s of an earlier run does not go away" % self.wish["namespace"])
-            time.sleep(0.3)
+        if wait_for(lambda: self.api.get(path), self.wish["within"]):
+            raise ApiError(0, "the namespace %s of an earlier run does not go away" % self.wish["namespace"])
 
     def pods(self, ready):
         """Wait for a pod on each Ready node; returns pods by node."""
-        end = time.monotonic() + self.wish["within"]
         path = "/api/v1/namespaces/%s/pods" % self.wish["namespace"]
-        while True:
+        running = {}
+
+        def waiting():
             listed = {pod["spec"].get("nodeName"): pod for pod in self.api.request("GET", path)["items"]}
-            running = {
-                node: pod
-                for node, pod in listed.items()
-                if any(
-                    entry["type"] == "Ready" and entry["status"] == "True"
-                    for entry in pod.get("status", {}).get("conditions") or []
-                )
+            running.update({node: pod for node, pod in listed.items() if is_ready(pod)})
+            return {
+                name: why_pod_waits(listed[name]) if name in listed else "none was made there"
+                for name in ready
+                if name not in listed or not is_ready(listed[name])
             }
-            lacking = [name for name in ready if name not in running]
-            if not lacking or time.monotonic() > end:
-                break
-            time.sleep(0.2)
-        for name in lacking:
-            reason = why_pod_waits(listed[name]) if name in listed else "none was made there"
+
+        for name, reason in wait_for(waiting, self.wish["within"]).items():
+            running.pop(name, None)
             self.findings.append("no pod runs on node %s after %d s: %s" % (name, self.wish["within"], reason))
         self.facts.append("pods run on %d of %d Ready nodes" % (len(running), len(ready)))
         return running

@@ -45,6 +45,15 @@ options:
     description: Seconds within which the nodes must be Ready; 0 does not wait.
     type: int
     default: 120
+  workloads:
+    description: Deployments and DaemonSets, as in P(hardway.kubernetes.api_objects#module), that the nodes must bring up.
+    type: list
+    elements: dict
+    default: []
+  available_within:
+    description: Seconds within which O(workloads) must be available once the nodes are Ready; 0 does not wait.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -66,10 +75,15 @@ nodes:
 """
 
 import json
-import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import API_SPEC, Api, ApiError
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import (
+    API_SPEC,
+    Api,
+    ApiError,
+    in_words,
+    wait_for,
+)
 
 ANNOTATION = "hardway.kubernetes/kept"
 
@@ -128,21 +142,17 @@ class Nodes:
     def __init__(self, module):
         self.module = module
         self.api = Api.from_params(module.params)
+        self.nodes = {}
 
     def listed(self):
         """All nodes by name."""
         return {node["metadata"]["name"]: node for node in self.api.request("GET", "/api/v1/nodes")["items"]}
 
-    def await_ready(self, names, seconds):
-        """Wait until all are Ready; returns nodes by name and, by name, why some are not."""
-        end = time.monotonic() + seconds
-        while True:
-            nodes = self.listed()
-            waiting = {name: not_ready(nodes.get(name)) for name in names}
-            waiting = {name: reason for name, reason in waiting.items() if reason}
-            if not waiting or time.monotonic() > end:
-                return nodes, waiting
-            time.sleep(0.2)
+    def not_ready(self, names):
+        """Which of these nodes are not Ready: name to reason. Keeps all nodes that it saw."""
+        self.nodes = self.listed()
+        reasons = {name: not_ready(self.nodes.get(name)) for name in names}
+        return {name: reason for name, reason in reasons.items() if reason}
 
     def keep(self, name, node, wish):
         """Patch one node where it differs; returns a diff or None."""
@@ -184,6 +194,8 @@ def main():
                 },
             },
             ready_within={"type": "int", "default": 120},
+            workloads={"type": "list", "elements": "dict", "default": []},
+            available_within={"type": "int", "default": 0},
         ),
         supports_check_mode=True,
     )
@@ -191,18 +203,30 @@ def main():
     keeper = Nodes(module)
     changed, diff = [], []
     try:
-        nodes, waiting = keeper.await_ready(wishes, 0 if module.check_mode else module.params["ready_within"])
+        waiting = wait_for(lambda: keeper.not_ready(wishes), 0 if module.check_mode else module.params["ready_within"])
         for name, wish in wishes.items():
-            difference = keeper.keep(name, nodes[name], wish) if name in nodes else None
+            difference = keeper.keep(name, keeper.nodes[name], wish) if name in keeper.nodes else None
             if difference:
                 changed.append(name)
                 diff.append(difference)
+        late = {}
+        if module.params["available_within"] and not waiting and not module.check_mode:
+            late = wait_for(
+                lambda: keeper.api.unavailable(module.params["workloads"]), module.params["available_within"]
+            )
     except ApiError as error:
         module.fail_json(msg=str(error), changed=bool(changed), nodes=changed)
     if waiting and module.params["ready_within"] and not module.check_mode:
         module.fail_json(
             msg="not Ready after %d s: %s. Look at: kubectl describe node, and journalctl -u kubelet there."
-            % (module.params["ready_within"], "; ".join("%s: %s" % entry for entry in sorted(waiting.items()))),
+            % (module.params["ready_within"], in_words(waiting)),
+            changed=bool(changed),
+            nodes=changed,
+        )
+    if late:
+        module.fail_json(
+            msg="not available after %d s: %s. Look at: kubectl describe, and kubectl get events -A"
+            % (module.params["available_within"], in_words(late)),
             changed=bool(changed),
             nodes=changed,
         )

@@ -53,43 +53,24 @@ loaded:
   elements: str
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
-
-CTR = ["/usr/local/bin/ctr", "--namespace", "k8s.io", "images"]
+from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, lacking_images, load_images
 
 
 def main():
     module = AnsibleModule(
-        argument_spec={
-            "archives": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "images": {"type": "list", "elements": "str", "required": True},
-                },
-            },
-        },
+        argument_spec=IMAGES_SPEC,
         supports_check_mode=True,
     )
-    there = set()
-    if os.path.exists(CTR[0]) or not module.check_mode:
-        code, out, dummy = module.run_command(CTR + ["list", "--quiet"], check_rc=not module.check_mode)
-        there = set(out.split()) if code == 0 else set()
-    lacking = [archive for archive in module.params["archives"] if set(archive["images"]) - there]
-    for archive in [] if module.check_mode else lacking:
-        # An image is unpacked where and when a pod first needs it, not on every host.
-        module.run_command(CTR + ["import", "--no-unpack", archive["path"]], check_rc=True)
+    lacking = lacking_images(module, module.params["archives"])
+    if not module.check_mode:
+        load_images(module, lacking)
     diff = [
         {"before_header": image, "after_header": image, "before": "absent\n", "after": "loaded\n"}
-        for archive in lacking
-        for image in archive["images"]
-        if image not in there
+        for images in lacking.values()
+        for image in images
     ]
-    module.exit_json(changed=bool(lacking), loaded=[archive["path"] for archive in lacking], diff=diff)
+    module.exit_json(changed=bool(lacking), loaded=list(lacking), diff=diff)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ class ApiAction(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         args = dict(self._task.args)
-        pki = Pki(args.pop("pki_dir"), args.pop("passphrase", None))
         try:
+            pki = Pki(args.pop("pki_dir"), args.pop("passphrase", None))
             if pki.state() == "absent":
                 if self._task.check_mode:  # a first run: there is no cluster to ask yet
                     return dict(result, changed=True, msg="there is no cluster yet")

@@ -221,6 +221,21 @@ class Pki:
         }
         return self.sign(wish, key.public_key(), days), key_pem(key).decode()
 
+    def with_content(self, authorities):
+        """Wished authorities, each with its certificate's text."""
+        return [dict(wish, content=self.read(wish["ca"] + "-ca.crt")) for wish in authorities or []]
+
+    def renewals(self, wishes, found):
+        """Which of the wished leaves must be issued (again): path to reason.
+
+        :arg found: by path, the certificate and the public key that a host has, as text or None.
+        """
+        reasons = {
+            wish["path"]: self.why_renew(wish, found[wish["path"]]["certificate"], found[wish["path"]]["public_key"])
+            for wish in wishes or []
+        }
+        return {path: reason for path, reason in reasons.items() if reason}
+
     def why_renew(self, wish, certificate_pem, public_key_pem):
         """Why a leaf must be issued (again), in words, or None while it serves.
 

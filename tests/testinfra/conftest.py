@@ -11,6 +11,16 @@ import pytest
 from lab_cluster import INVENTORY, REPOSITORY, connect, group
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks that these tests know."""
+    config.addinivalue_line("markers", "last: leaves no cluster to other tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes the cluster away comes after everything else."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
 def inventory() -> dict[str, Any]:
     """The lab's inventory, as ansible-inventory lists it; never an empty one."""

@@ -404,7 +404,7 @@ def systemd(tmp_path: Path, users: Users, monkeypatch: pytest.MonkeyPatch) -> It
     """A host with systemd of its own below tmp_path."""
     folder = tmp_path / "units"
     folder.mkdir()
-    component = load("modules", "component")
+    component = load("module_utils", "component")
     real = load("module_utils", "systemd")
 
     class Unit(real.Unit):

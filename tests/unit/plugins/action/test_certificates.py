@@ -91,7 +91,7 @@ def test_a_run_killed_between_key_and_certificate_is_finished_by_the_next(
     keep: Callable[..., Any], etc: Path, host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep()
-    module = host.load("modules", "certificates")
+    module = host.load("module_utils", "host_certificates")
     leaf = {"path": f"{etc}/pki/server", "ca": "etcd", "common_name": "new", "sans": ["cp1"], "usages": ["server"]}
     real = os.replace
 

@@ -30,7 +30,7 @@ def site(host: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     monkeypatch.setattr(action, "_remove_tmp_path", lambda plugin, path, force=False: shutil.rmtree(path))
     monkeypatch.setattr(action, "_transfer_file", transfer)
-    monkeypatch.setattr(host.load("modules", "release_files").platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(host.load("module_utils", "release").platform, "machine", lambda: "x86_64")
     wish = {
         "name": "kubelet",
         "version": "1",

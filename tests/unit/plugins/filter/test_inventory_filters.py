@@ -11,6 +11,7 @@ from ansible_collections.hardway.kubernetes.plugins.filter.image_archives import
 from ansible_collections.hardway.kubernetes.plugins.filter.nth_address import nth_address
 from ansible_collections.hardway.kubernetes.plugins.filter.probes import probes
 from ansible_collections.hardway.kubernetes.plugins.filter.release_directories import release_directories
+from ansible_collections.hardway.kubernetes.plugins.filter.role_variables import role_variables
 from ansible_collections.hardway.kubernetes.plugins.filter.wished_nodes import ROLE, wished_nodes
 
 TAINT = {"key": ROLE, "effect": "NoSchedule"}
@@ -94,3 +95,11 @@ def test_the_folders_of_all_versions_once_each() -> None:
     files = [{"directory": f"/opt/hardway/{name}"} for name in ("etcd/3.6.14", "runc/1.4.3", "etcd/3.5.0")]
     assert release_directories(files) == [{"path": "/opt/hardway/etcd"}, {"path": "/opt/hardway/runc"}]
     assert release_directories([]) == []
+
+
+def test_the_name_of_one_variable_for_each_role() -> None:
+    assert role_variables(["kube_apiserver", "etcd"], "component") == [
+        "__kube_apiserver__component",
+        "__etcd__component",
+    ]
+    assert role_variables([], "component") == []

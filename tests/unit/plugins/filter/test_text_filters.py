@@ -1,14 +1,16 @@
-"""Text from data: units, TOML, flags, kubeconfigs, containerd's hosts."""
+"""Text from data: units, TOML, flags, kubeconfigs, containerd's hosts; and data in layers."""
 
 from __future__ import annotations
 
 import base64
+import copy
 import tomllib
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.hardway.kubernetes.plugins.filter.kubeconfig import kubeconfig
+from ansible_collections.hardway.kubernetes.plugins.filter.merged import merged
 from ansible_collections.hardway.kubernetes.plugins.filter.registry_hosts import registry_hosts
 from ansible_collections.hardway.kubernetes.plugins.filter.to_flags import to_flags
 from ansible_collections.hardway.kubernetes.plugins.filter.to_toml import to_toml
@@ -115,6 +117,15 @@ def test_several_commands() -> None:
     assert lines[-2:] == ["ExecStart=/sbin/ip route replace 10.244.1.0/24", 'ExecStart=/bin/echo "a b"']
 
 
+def test_a_later_units_settings_take_the_place_of_an_earlier_ones() -> None:
+    common = {"Unit": {"After": "a"}, "Service": {"User": "x", "UMask": "0077"}, "Install": {"WantedBy": "b"}}
+    mine = {"Unit": {"Description": "etcd"}, "Service": {"User": None, "UMask": "0027", "Type": "notify"}}
+    before = copy.deepcopy([common, mine])
+    sections = {"Unit": {"After": "a", "Description": "etcd"}, "Service": {"UMask": "0027", "Type": "notify"}}
+    assert to_unit([common, mine, {}]) == to_unit({**sections, "Install": {"WantedBy": "b"}})
+    assert [common, mine] == before
+
+
 # ---- TOML ----
 
 
@@ -177,6 +188,32 @@ def test_flags() -> None:
         "--v=2",
     ]
     assert to_flags({}) == []
+
+
+def test_later_flags_take_the_place_of_earlier_ones() -> None:
+    layers = [{"v": 2, "name": "a", "gone": "x"}, {"gone": None, "v": 4}, {"more": True}]
+    assert to_flags(layers) == ["--more=true", "--name=a", "--v=4"]
+    assert to_flags([]) == []
+
+
+# ---- layers ----
+
+
+def test_layers_are_merged_deep_and_lists_and_text_replaced() -> None:
+    layers = [
+        {"a": {"b": {"c": 1, "d": 2}, "list": [1, 2]}, "text": "x", "dict": {"y": 1}, "kept": None},
+        {"a": {"b": {"d": 3}, "list": [3]}, "text": {"now": "a dict"}, "dict": "now text"},
+        {"a": {"b": {"c": None}}},
+    ]
+    before = copy.deepcopy(layers)
+    assert merged(layers) == {
+        "a": {"b": {"c": None, "d": 3}, "list": [3]},
+        "text": {"now": "a dict"},
+        "dict": "now text",
+        "kept": None,
+    }
+    assert layers == before
+    assert merged([]) == {}
 
 
 # ---- kubeconfigs ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import os
 import struct
@@ -13,7 +14,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import Api, ApiError
+from ansible_collections.hardway.kubernetes.plugins.module_utils import kube_api
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import (
+    Api,
+    ApiError,
+    in_words,
+    wait_for,
+    why_unavailable,
+)
 
 RESOURCES = {
     "/api/v1": [
@@ -233,6 +241,110 @@ def test_a_dry_run_into_a_namespace_that_is_not_there_yet(server: Any, connect: 
     assert api.apply(wished, dry_run=True) == (None, wished)
     with pytest.raises(ApiError, match="not found"):
         api.apply(wished)
+
+
+# ---- workloads ----
+
+
+def workload(kind: str, generation: int = 2, conditions: Any = (), **status: int) -> dict[str, Any]:
+    status = {"conditions": list(conditions), **status}
+    return {"kind": kind, "metadata": {"generation": generation}, "spec": {"replicas": 2}, "status": status}
+
+
+AVAILABLE = [{"type": "Progressing", "status": "True"}, {"type": "Available", "status": "True"}]
+UPDATED = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        workload("Deployment", conditions=AVAILABLE, **UPDATED),
+        workload("Deployment", generation=1, conditions=AVAILABLE, **UPDATED),
+        workload("DaemonSet", **SCHEDULED),
+        workload("DaemonSet", **{**SCHEDULED, "desiredNumberScheduled": 0}),
+    ],
+)
+def test_workloads_that_serve(found: dict[str, Any]) -> None:
+    assert why_unavailable(found) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (workload("Deployment"), "not seen by its controller yet"),
+        (workload("Deployment", generation=3, conditions=AVAILABLE, **UPDATED), "not seen by its controller yet"),
+        (workload("Deployment", observedGeneration=2), "0 of 2"),
+        (workload("Deployment", conditions=AVAILABLE, **{**UPDATED, "updatedReplicas": 1}), "1 of 2"),
+        (workload("Deployment", **{**UPDATED, "availableReplicas": 1}), "1 of 2 available"),
+        (workload("DaemonSet"), "not seen by its controller yet"),
+        (workload("DaemonSet", **{**SCHEDULED, "numberAvailable": 1}), "1 of 3 available"),
+        (workload("DaemonSet", **{**SCHEDULED, "updatedNumberScheduled": 1}), "1 of 3 available"),
+    ],
+)
+def test_workloads_that_do_not_serve_yet(found: dict[str, Any], why: str) -> None:
+    assert why_unavailable(found).startswith(why)
+
+
+def test_workloads_that_do_not_serve_are_named_with_their_reason(server: Any, connect: Callable[..., Api]) -> None:
+    root = "/apis/apps/v1/namespaces/kube-system/deployments"
+    server.answers = {
+        f"GET {root}/up": (200, workload("Deployment", conditions=AVAILABLE, **UPDATED)),
+        f"GET {root}/late": (200, workload("Deployment", **{**UPDATED, "availableReplicas": 1})),
+    }
+    wishes = [wish("apps/v1", "Deployment", name, namespace="kube-system") for name in ("up", "late", "none")]
+    assert connect(server.url).unavailable(wishes) == {"late": "1 of 2 available", "none": "absent"}
+
+
+# ---- waiting ----
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Every pause of a wait; the clock goes on by it at once."""
+    pauses: list[float] = []
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: sum(pauses) + next(ticks) / 1e6, sleep=pauses.append)
+    monkeypatch.setattr(kube_api, "time", clock)
+    return pauses
+
+
+def test_waiting_ends_as_soon_as_nothing_is_missing(slept: list[float]) -> None:
+    looks = iter([{"a": "starts", "b": "starts"}, {"b": "starts"}, {}])
+    assert wait_for(lambda: next(looks), 600, pause=0.5) == {}
+    assert slept == [0.5, 0.5]
+
+
+def test_what_is_there_at_once_is_not_waited_for(slept: list[float]) -> None:
+    assert wait_for(dict, 600) == {}
+    assert slept == []
+
+
+def test_waiting_ends_in_time_with_what_the_last_look_found(slept: list[float]) -> None:
+    looks = iter(range(1, 100))
+    missing = wait_for(lambda: {"a": f"look {next(looks)}"}, 10, pause=1)
+    assert missing == {"a": f"look {next(looks) - 1}"}
+    assert 10 <= sum(slept) <= 11
+
+
+def test_no_time_to_wait_is_one_look(slept: list[float]) -> None:
+    looks = iter([{"a": "starts"}])
+    assert wait_for(lambda: next(looks), 0) == {"a": "starts"}
+    assert slept == []
+
+
+def test_an_error_of_the_api_ends_a_wait(slept: list[float]) -> None:
+    def look() -> dict[str, str]:
+        raise ApiError(403, "no")
+
+    with pytest.raises(ApiError, match="no"):
+        wait_for(look, 600)
+    assert slept == []
+
+
+def test_what_is_missing_in_words() -> None:
+    assert in_words({"w1": "not Ready", "cp1": "absent"}) == "cp1: absent; w1: not Ready"
+    assert in_words({}) == ""
 
 
 # ---- commands in pods ----

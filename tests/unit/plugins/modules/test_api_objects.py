@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from ansible_collections.hardway.kubernetes.plugins.modules import api_objects
 
 CONFIG = {
@@ -66,46 +65,6 @@ def test_a_diff_shows_no_secret() -> None:
     assert api_objects.readable({}) == ""
 
 
-def workload(kind: str, generation: int = 2, conditions: Any = (), **status: int) -> dict[str, Any]:
-    status = {"conditions": list(conditions), **status}
-    return {"kind": kind, "metadata": {"generation": generation}, "spec": {"replicas": 2}, "status": status}
-
-
-AVAILABLE = [{"type": "Progressing", "status": "True"}, {"type": "Available", "status": "True"}]
-UPDATED = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
-SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        workload("Deployment", conditions=AVAILABLE, **UPDATED),
-        workload("Deployment", generation=1, conditions=AVAILABLE, **UPDATED),
-        workload("DaemonSet", **SCHEDULED),
-        workload("DaemonSet", **{**SCHEDULED, "desiredNumberScheduled": 0}),
-    ],
-)
-def test_workloads_that_serve(found: dict[str, Any]) -> None:
-    assert api_objects.unavailable(found) is None
-
-
-@pytest.mark.parametrize(
-    ("found", "why"),
-    [
-        (workload("Deployment"), "not seen by its controller yet"),
-        (workload("Deployment", generation=3, conditions=AVAILABLE, **UPDATED), "not seen by its controller yet"),
-        (workload("Deployment", observedGeneration=2), "0 of 2"),
-        (workload("Deployment", conditions=AVAILABLE, **{**UPDATED, "updatedReplicas": 1}), "1 of 2"),
-        (workload("Deployment", **{**UPDATED, "availableReplicas": 1}), "1 of 2 available"),
-        (workload("DaemonSet"), "not seen by its controller yet"),
-        (workload("DaemonSet", **{**SCHEDULED, "numberAvailable": 1}), "1 of 3 available"),
-        (workload("DaemonSet", **{**SCHEDULED, "updatedNumberScheduled": 1}), "1 of 3 available"),
-    ],
-)
-def test_workloads_that_do_not_serve_yet(found: dict[str, Any], why: str) -> None:
-    assert api_objects.unavailable(found).startswith(why)
-
-
 # ---- the module ----
 
 
@@ -159,7 +118,8 @@ def test_a_workload_that_does_not_come_up_is_told(host: SimpleNamespace, api: An
 
 
 def test_a_workload_that_is_up_is_not_waited_for(host: SimpleNamespace, api: Any) -> None:
-    status = {**UPDATED, "conditions": AVAILABLE}
+    status = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    status["conditions"] = [{"type": "Progressing", "status": "True"}, {"type": "Available", "status": "True"}]
     api.objects["/apis/apps/v1/namespaces/kube-system/deployments/coredns"] = {**DEPLOYMENT, "status": status}
     result = run(host, api, DEPLOYMENT, available=5)
     assert (result["changed"], result.get("failed")) == (False, None)

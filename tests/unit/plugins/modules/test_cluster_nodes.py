@@ -174,6 +174,55 @@ def test_check_mode_waits_for_none_and_patches_none(host: SimpleNamespace, api: 
     assert api.writes() == []
 
 
+DNS = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "coredns", "namespace": "kube-system"}}
+DNS_PATH = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+
+
+def dns(available: str) -> dict[str, Any]:
+    """Cluster DNS as the API gives it."""
+    status = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 0}
+    conditions = [{"type": "Available", "status": available}]
+    metadata = {**DNS["metadata"], "generation": 1}
+    return {**DNS, "metadata": metadata, "spec": {"replicas": 2}, "status": {**status, "conditions": conditions}}
+
+
+def test_what_the_nodes_bring_up_is_awaited(host: SimpleNamespace, api: Any) -> None:
+    api.objects["/api/v1/nodes/cp1"] = node()
+    api.objects[DNS_PATH] = dns("False")
+    answer, looks = api.answer, []
+
+    def up_at_the_third_look(method: str, path: str, *more: Any) -> tuple[int, Any]:
+        if path == DNS_PATH:
+            looks.append(path)
+            api.objects[path] = dns("True" if len(looks) > 2 else "False")
+        return answer(method, path, *more)
+
+    api.answer = up_at_the_third_look
+    result = run(host, api, [{"name": "cp1"}], workloads=[DNS], available_within=30)
+    assert not result.get("failed")
+    assert len(looks) == 3
+
+
+def test_what_the_nodes_do_not_bring_up_is_told_after_the_labels_are_kept(host: SimpleNamespace, api: Any) -> None:
+    api.objects["/api/v1/nodes/cp1"] = node()
+    api.objects[DNS_PATH] = dns("False")
+    result = run(host, api, [{"name": "cp1", "labels": {"zone": "a"}}], workloads=[DNS], available_within=1)
+    assert result["failed"]
+    assert "not available after 1 s: coredns: 0 of 2 available. Look at: kubectl describe" in result["msg"]
+    assert (result["changed"], result["nodes"]) == (True, ["cp1"])
+    assert api.objects["/api/v1/nodes/cp1"]["metadata"]["labels"]["zone"] == "a"
+
+
+@pytest.mark.parametrize(("ready", "check", "within"), [("True", False, 0), ("True", True, 1), ("False", False, 1)])
+def test_workloads_are_not_asked_for_where_there_is_no_waiting_for_them(
+    host: SimpleNamespace, api: Any, ready: str, check: bool, within: int
+) -> None:
+    api.objects["/api/v1/nodes/cp1"] = node(ready=ready)
+    result = run(host, api, [{"name": "cp1"}], check, workloads=[DNS], available_within=within)
+    assert "coredns" not in result.get("msg", "")
+    assert not [line for line in api.server.asked if "deployments" in line]
+
+
 def test_an_api_that_is_away_is_told(host: SimpleNamespace, api: Any) -> None:
     api.server.stop()
     result = run(host, api, [{"name": "cp1"}])

@@ -72,7 +72,7 @@ def machine(
     host: SimpleNamespace, users: Any, commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Machine:
     machine = Machine(host, tmp_path, commands)
-    module = host.load("modules", "host_settings")
+    module = host.load("module_utils", "host_settings")
 
     class HostState(host_state.HostState):
         def file(self, path: str, content: Any, *args: Any, **more: Any) -> bool:

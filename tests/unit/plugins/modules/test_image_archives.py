@@ -35,7 +35,7 @@ def test_nothing_to_load(host: SimpleNamespace, commands: Any) -> None:
 def test_check_mode_loads_nothing_with_or_without_containerd(
     host: SimpleNamespace, commands: Any, monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
-    monkeypatch.setattr(host.load("modules", "image_archives").os.path, "exists", lambda path: installed)
+    monkeypatch.setattr(host.load("module_utils", "images").os.path, "exists", lambda path: installed)
     commands.answers = {f"{CTR} list": (1, "", "containerd does not run")}
     assert run(host, check=True)["loaded"] == ["/opt/pause.tar", "/opt/pair.tar"]
     assert not [line for line in commands.ran if "import" in line]

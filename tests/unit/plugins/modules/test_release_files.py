@@ -86,7 +86,7 @@ class Mirror:
 
 @pytest.fixture
 def mirror(serve: Callable[..., Any], host: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
-    monkeypatch.setattr(host.load("modules", "release_files").platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(host.load("module_utils", "release").platform, "machine", lambda: "x86_64")
     return Mirror(serve(), host, tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_members_may_begin_with_a_dot(mirror: Mirror) -> None:
 def test_the_hosts_architecture_chooses(
     mirror: Mirror, host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, machine: str
 ) -> None:
-    monkeypatch.setattr(host.load("modules", "release_files").platform, "machine", lambda: machine)
+    monkeypatch.setattr(host.load("module_utils", "release").platform, "machine", lambda: machine)
     archive = tar_gz({"etcd-v1-arm64/etcd": b"arm"})
     mirror.files[ARCHIVE.replace("amd64", "arm64")] = archive
     checksums = {"amd64": OTHER, "arm64": sha256(archive)}
@@ -168,7 +168,7 @@ def test_the_hosts_architecture_chooses(
 def test_an_unknown_architecture_is_told(
     mirror: Mirror, host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host.load("modules", "release_files").platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(host.load("module_utils", "release").platform, "machine", lambda: "riscv64")
     assert "riscv64" in mirror.run()["msg"]
 
 
@@ -189,7 +189,7 @@ def test_without_a_mirror_upstream_itself_is_asked(mirror: Mirror) -> None:
 
 @pytest.mark.parametrize("umask", [0o077, 0o027])
 def test_components_can_reach_their_files_on_a_hardened_host(mirror: Mirror, umask: int) -> None:
-    real = mirror.host.load("modules", "release_files")
+    real = mirror.host.load("module_utils", "release")
     original = real.ReleaseFile.fetch
 
     def fetch(release: Any) -> None:
@@ -393,7 +393,7 @@ def test_a_killed_run_leaves_no_directory(mirror: Mirror, monkeypatch: pytest.Mo
     def killed(*_args: Any) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(mirror.host.load("modules", "release_files").ReleaseFile, "_unpack", killed)
+    monkeypatch.setattr(mirror.host.load("module_utils", "release").ReleaseFile, "_unpack", killed)
     with pytest.raises(json.JSONDecodeError):
         mirror.run()
     assert not mirror.directory.exists()

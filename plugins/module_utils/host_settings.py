@@ -1,0 +1,253 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A host as Kubernetes needs it: kernel modules, parameters, swap, services, and whether it is fit at all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import time
+
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
+
+MODULES_FILE = "/etc/modules-load.d/hardway-kubernetes.conf"
+SYSCTL_FILE = "/etc/sysctl.d/90-hardway-kubernetes.conf"
+PACKAGER_WAITS = 120  # seconds for another one to finish
+LISTS_SERVE = 3600  # seconds that package lists are taken for new
+SWAP_MARK = "# swap is off for the kubelet (hardway.kubernetes): "
+
+
+def read(path):
+    """A small file's text without white space around it, or an empty string."""
+    return (read_bytes(path) or b"").decode("utf-8", "replace").strip()
+
+
+def kernel_has(name):
+    """Whether a module is loaded or built into the running kernel."""
+    if os.path.isdir("/sys/module/" + name.replace("-", "_")):
+        return True
+    built_in = read("/lib/modules/%s/modules.builtin" % platform.release())
+    if re.search(r"/%s\.ko" % name.replace("_", "[-_]"), built_in):
+        return True
+    if re.search(r"\b%s$" % re.escape(name), read("/proc/filesystems"), re.MULTILINE):
+        return True
+    # A kernel without a list of what is built in still has the symbols.
+    with open("/proc/kallsyms", "rb") as stream:
+        return (" %s_" % name).encode() in stream.read()
+
+
+class Host:
+    """One host: how it is, and how it should be."""
+
+    def __init__(self, module, wish):
+        self.module = module
+        self.wish = wish
+        self.state = HostState(module)
+
+    def sysctls(self):
+        """The wished sysctls; of those that are minimums only the ones that the kernel has lower, or we set before."""
+        wished = {key: str(value) for key, value in self.wish["sysctls"].items()}
+        ours = dict(re.findall(r"^(\S+) = (.*)$", read(SYSCTL_FILE), re.MULTILINE))
+        for key, least in self.wish["minimum_sysctls"].items():
+            present = read("/proc/sys/" + key.replace(".", "/"))
+            if key in ours or not present.isdigit() or int(present) < int(least):
+                wished[key] = str(least)
+        return wished
+
+    def findings(self):
+        """What makes this host unfit."""
+        found = []
+        memory = int(re.search(r"MemTotal:\s+(\d+)", read("/proc/meminfo")).group(1)) // 1024
+        if memory < self.wish["minimum_memory_mb"]:
+            found.append(
+                "has %d MiB of memory; host__minimum_memory_mb wants %d. Give it more, or lower the variable."
+                % (memory, self.wish["minimum_memory_mb"])
+            )
+        free = shutil.disk_usage("/var/lib").free >> 20
+        if free < self.wish["minimum_disk_mb"] and not os.path.isdir("/var/lib/hardway"):
+            found.append(
+                "has %d MiB free below /var/lib; host__minimum_disk_mb wants %d. Make room, or lower the variable."
+                % (free, self.wish["minimum_disk_mb"])
+            )
+        if self.wish["controller_time"]:
+            skew = time.time() - self.wish["controller_time"]
+            if abs(skew) > self.wish["maximum_clock_skew"]:
+                found.append(
+                    "has a clock that differs by %d s from the controller's; host__maximum_clock_skew allows %d. "
+                    "Set its clock and see that its time service runs." % (skew, self.wish["maximum_clock_skew"])
+                )
+        for name in self.wish["modules"]:
+            if not kernel_has(name) and self.module.run_command(["modprobe", "--dry-run", "--quiet", name])[0] != 0:
+                found.append("has a kernel (%s) without %s. Install a kernel that has it." % (platform.release(), name))
+        if not read("/etc/machine-id"):
+            found.append("has no machine id. Run: systemd-machine-id-setup")
+        if not os.path.isdir("/run/systemd/system"):
+            found.append("does not run systemd. The components are systemd services.")
+        if not shutil.which("openssl"):
+            found.append("has no openssl command. Install the package openssl.")
+        if self.wish["address"] and self.wish["address"] not in self.addresses():
+            found.append(
+                "does not have the address %s that the inventory gives it. Mend ansible_host or cluster_address."
+                % self.wish["address"]
+            )
+        return found
+
+    def addresses(self):
+        """All addresses of this host."""
+        dummy, out, dummy = self.module.run_command(["ip", "-oneline", "address", "show"], check_rc=True)
+        return re.findall(r"inet6? ([0-9a-fA-F.:]+)", out)
+
+    def package_manager(self):
+        """apt, dnf or nothing known."""
+        return next((name for name, tool in (("apt", "apt-get"), ("dnf", "dnf")) if shutil.which(tool)), "")
+
+    def missing_packages(self):
+        """Wished packages that are not installed."""
+        if not self.wish["packages"]:
+            return []
+        if self.package_manager() == "apt":
+            command = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n"]
+            dummy, out, dummy = self.module.run_command(command + self.wish["packages"])
+            there = {line.split()[1] for line in out.splitlines() if line.startswith("installed ")}
+        else:
+            command = ["rpm", "--query", "--queryformat", "%{NAME}\n"]
+            dummy, out, dummy = self.module.run_command(command + self.wish["packages"])
+            there = set(out.splitlines())  # "package x is not installed" is a line of its own
+        return [name for name in self.wish["packages"] if name not in there]
+
+    def apply(self):
+        """Modules, sysctls and swap."""
+        names = "".join(name + "\n" for name in self.wish["modules"])
+        self.state.file(MODULES_FILE, names)
+        for name in self.wish["modules"]:
+            if not kernel_has(name):
+                self.state.note("kernel module " + name, "not loaded\n", "loaded\n")
+                if not self.module.check_mode:
+                    self.module.run_command(["modprobe", name], check_rc=True)
+        wished = self.sysctls()
+        self.state.file(SYSCTL_FILE, "".join("%s = %s\n" % entry for entry in sorted(wished.items())))
+        for key, value in sorted(wished.items()):
+            path = "/proc/sys/" + key.replace(".", "/")
+            present = " ".join(read(path).split())
+            if present == value or (key in self.wish["minimum_sysctls"] and int(present or 0) >= int(value)):
+                continue
+            self.state.note("sysctl " + key, present + "\n", value + "\n")
+            if not self.module.check_mode:
+                self._set(path, key, value)
+        if self.wish["swap"] == "off":
+            self._swap_off()
+
+    def _set(self, path, key, value):
+        try:
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(value)
+        except OSError as error:
+            self.module.fail_json(
+                msg="the kernel parameter %s can't be set to %s: %s. Set it yourself, or take it out of host__sysctls."
+                % (key, value, error.strerror)
+            )
+
+    def _swap_off(self):
+        active = read("/proc/swaps").splitlines()[1:]
+        # A container shows the swap of the machine it runs on, which is not its own to turn off.
+        if active and self.module.run_command(["systemd-detect-virt", "--container", "--quiet"])[0] != 0:
+            self.state.note("swap", "\n".join(active) + "\n", "off\n")
+            if not self.module.check_mode:
+                self.module.run_command(["swapoff", "--all"], check_rc=True)
+        before = (read_bytes("/etc/fstab") or b"").decode()
+        after = re.sub(r"^(?!#)(\S+\s+\S+\s+swap\s.*)$", SWAP_MARK + r"\1", before, flags=re.MULTILINE)
+        if after != before:
+            self.state.file("/etc/fstab", after)
+
+    def install(self):
+        """Packages that are missing; a service that would start with one is masked before it arrives."""
+        missing = self.missing_packages()
+        if not missing:
+            return
+        for package in missing:
+            for name in self.wish["unwanted_services"].get(package, []):
+                # A link to /dev/null is what systemctl mask makes, and the unit need not be there for it.
+                self.state.link("/etc/systemd/system/" + name, "/dev/null")
+        self.state.note("packages", "", "".join(name + "\n" for name in missing))
+        if self.module.check_mode:
+            return
+        if self.package_manager() == "apt":
+            self._apt(missing)
+        elif self.package_manager() == "dnf":
+            self._packager(["dnf", "--assumeyes", "install"] + missing)
+        else:
+            self.module.fail_json(
+                msg="this host lacks %s, and its package manager is neither apt nor dnf. Install them yourself, or take "
+                "them out of the variables of role host." % ", ".join(missing)
+            )
+
+    def _apt(self, missing):
+        apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=%d" % PACKAGER_WAITS]
+        lists = "/var/lib/apt/lists"
+        if not os.path.isdir(lists) or time.time() - os.stat(lists).st_mtime > LISTS_SERVE:
+            self._packager(apt + ["update"])
+        keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+        self._packager(apt + keep + ["--yes", "--no-install-recommends", "install"] + missing)
+
+    def _packager(self, command):
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+        code, out, err = self.module.run_command(command, environ_update=environment)
+        if code != 0:
+            lines = (out + err).strip().splitlines()
+            self.module.fail_json(
+                msg="installing packages failed: %s\n%s\nMend the host's package sources (or name other packages in "
+                "host__packages) and run the playbook again." % (" ".join(command), "\n".join(lines[-15:])),
+                **self.state.result(),
+            )
+
+    def remove(self):
+        """Take away files and masks; what is set in the running kernel stays until the next boot."""
+        for name in sum(self.wish["unwanted_services"].values(), []):
+            path = "/etc/systemd/system/" + name
+            if os.path.islink(path) and os.readlink(path) == "/dev/null":
+                self.state.absent(path)
+        for path in (MODULES_FILE, SYSCTL_FILE):
+            self.state.absent(path)
+        before = (read_bytes("/etc/fstab") or b"").decode()
+        if SWAP_MARK in before:
+            self.state.file("/etc/fstab", before.replace(SWAP_MARK, ""))
+
+    def inspect(self):
+        """How this host is: what makes it unfit, what it lacks, and what tells it from others."""
+        return {
+            "findings": self.findings(),
+            "missing_packages": self.missing_packages(),
+            "package_manager": self.package_manager(),
+            "machine_id": read("/etc/machine-id"),
+            "node_name": platform.node(),
+            "differs": self.differs(),
+        }
+
+    def differs(self):
+        """Whether apply() would change something."""
+        probe = Host(self.module, self.wish)
+        probe.state.check_mode, check_mode = True, self.module.check_mode
+        self.module.check_mode = True
+        try:
+            probe.apply()
+        finally:
+            self.module.check_mode = check_mode
+        return probe.state.changed
+
+
+SETTINGS_SPEC = {
+    "state": {"type": "str", "choices": ["inspected", "present", "absent"], "required": True},
+    "modules": {"type": "list", "elements": "str", "default": []},
+    "sysctls": {"type": "dict", "default": {}},
+    "minimum_sysctls": {"type": "dict", "default": {}},
+    "swap": {"type": "str", "choices": ["off", "keep"], "default": "off"},
+    "unwanted_services": {"type": "dict", "default": {}},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "minimum_memory_mb": {"type": "int", "default": 0},
+    "minimum_disk_mb": {"type": "int", "default": 0},
+    "controller_time": {"type": "float"},
+    "maximum_clock_skew": {"type": "int", "default": 10},
+    "address": {"type": "str"},
+}

@@ -1,0 +1,103 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: components
+short_description: Run several components of one host
+version_added: 0.1.0
+author: hardway.kubernetes authors (@hardway)
+description:
+  - Does what P(hardway.kubernetes.component#module) does, for several components in one call. All are started, then the health
+    of all is awaited, so that they come up side by side.
+  - Running processes that need a restart are replaced one component after the other and, of each, one host after the other.
+attributes:
+  check_mode:
+    description: Says what would change, and which processes would be started or replaced.
+    support: full
+  diff_mode:
+    description: Shows files before and after, secrets apart.
+    support: full
+options:
+  components:
+    description: Options of P(hardway.kubernetes.component#module) by the name of the role that runs it, in the order in which
+      they are to start.
+    type: dict
+    required: true
+  images:
+    description: Archives of P(hardway.kubernetes.image_archives#module) by the name of the role after which they are loaded.
+    type: dict
+    default: {}
+  secrets:
+    description: Contents of files that are marked secret, by path. Set by the action plugin, so that no log holds them.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Run the services of a node
+  hardway.kubernetes.components:
+    components:
+      containerd: "{{ __containerd__component }}"
+      kubelet: "{{ __kubelet__component }}"
+"""
+
+RETURN = r"""
+started:
+  description: Components that were started in this run.
+  returned: always
+  type: list
+  elements: str
+restarted:
+  description: Components whose running process was replaced in this run.
+  returned: always
+  type: list
+  elements: str
+restart_pending:
+  description: Roles whose component needs a restart, which takes its turn. Used by the action plugin.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState
+from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, lacking_images, load_images
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "components": {"type": "dict", "required": True},
+            "images": {"type": "dict", "default": {}},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    state = HostState(module)
+    components = {}
+    for role, options in module.params["components"].items():
+        wish = valid(module, role, COMPONENT_SPEC, dict(options, restart="defer"))
+        components[role] = Component(module, wish, module.params["secrets"], state)
+        components[role].start()
+    for role, component in components.items():
+        component.finish()
+        archives = valid(module, role, IMAGES_SPEC, {"archives": module.params["images"].get(role, [])})["archives"]
+        lacking = lacking_images(module, archives)
+        for images in lacking.values():
+            for image in images:
+                state.note(image, "absent\n", "loaded\n")
+        if not module.check_mode:
+            load_images(module, lacking)
+    told = {
+        key: [component.wish["name"] for component in components.values() if component.result[key]]
+        for key in ("started", "restarted")
+    }
+    pending = [role for role, component in components.items() if component.result["restart_pending"]]
+    module.exit_json(**dict(state.result(), restart_pending=pending, **told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: survey
+short_description: Compare a whole host with what is wished of it, in one look
+version_added: 0.1.0
+author: hardway.kubernetes authors (@hardway)
+description:
+  - Reads everything that the modules P(hardway.kubernetes.host_settings#module), P(hardway.kubernetes.release_files#module),
+    P(hardway.kubernetes.certificates#module), P(hardway.kubernetes.component#module) and
+    P(hardway.kubernetes.image_archives#module) would read, and says which of their tasks have something to do.
+  - A play then leaves out what is as wished, so that a run with nothing to change costs one look at each host.
+  - Changes nothing, ever.
+options:
+  settings:
+    description: Options of P(hardway.kubernetes.host_settings#module).
+    type: dict
+    default: {}
+  release:
+    description: Options of P(hardway.kubernetes.release_files#module).
+    type: dict
+    default: {}
+  certificates:
+    description: Options of P(hardway.kubernetes.certificates#module), O(pki_dir) and O(passphrase) apart.
+    type: dict
+    default: {}
+  components:
+    description: Options of P(hardway.kubernetes.component#module), by the name of the role that runs it.
+    type: dict
+    default: {}
+  roles:
+    description: All roles that run something on the host, which have to do something on a host of a new cluster. Those of
+      O(components) by default. Used on the controller only.
+    type: list
+    elements: str
+  images:
+    description: The archives of P(hardway.kubernetes.image_archives#module), by the name of the role that loads them.
+    type: dict
+    default: {}
+  secrets:
+    description: Contents of files that are marked secret, by path. Set by the action plugin, so that no log holds them.
+    type: dict
+    default: {}
+  pki_dir:
+    description: Folder of the controller that holds the cluster's authorities; a task must give it. Read on the controller only.
+    type: path
+  passphrase:
+    description: Passphrase of the authorities' keys. Used on the controller only.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  hardway.kubernetes.survey:
+    settings: {state: inspected, packages: [conntrack]}
+    components:
+      kube_scheduler: "{{ __kube_scheduler__component }}"
+  register: survey
+"""
+
+RETURN = r"""
+host:
+  description: What P(hardway.kubernetes.host_settings#module) tells of the host.
+  returned: always
+  type: dict
+todo:
+  description: What differs from the wish. V(host), V(release), V(certificates), or a role's name.
+  returned: always
+  type: list
+  elements: str
+found:
+  description: The certificates that are there; the controller judges them.
+  returned: when O(certificates) are given
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_certificates import (
+    CERTIFICATES_SPEC,
+    HostCertificates,
+)
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_settings import SETTINGS_SPEC, Host
+from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, lacking_images
+from ansible_collections.hardway.kubernetes.plugins.module_utils.release import RELEASE_SPEC, lacking_files
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "settings": {"type": "dict", "default": {}},
+            "release": {"type": "dict", "default": {}},
+            "certificates": {"type": "dict", "default": {}},
+            "components": {"type": "dict", "default": {}},
+            "roles": {"type": "list", "elements": "str"},
+            "images": {"type": "dict", "default": {}},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "pki_dir": {"type": "path"},
+            "passphrase": {"type": "str", "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    module.check_mode = True  # all that follows only looks
+    wish = module.params
+    result = {"changed": False, "host": {}, "todo": []}
+    if wish["settings"]:
+        result["host"] = Host(module, valid(module, "settings", SETTINGS_SPEC, wish["settings"])).inspect()
+        if result["host"]["differs"] or result["host"]["missing_packages"]:
+            result["todo"].append("host")
+    if wish["release"] and lacking_files(module, valid(module, "release", RELEASE_SPEC, wish["release"])):
+        result["todo"].append("release")
+    if wish["certificates"]:
+        wished = valid(module, "certificates", CERTIFICATES_SPEC, wish["certificates"])
+        host = HostCertificates(module, wished)
+        host.trust()
+        result["found"] = host.inspect(wished["certificates"])
+        if host.state.changed:
+            result["todo"].append("certificates")
+    for role, options in wish["components"].items():
+        component = Component(module, valid(module, role, COMPONENT_SPEC, options), wish["secrets"])
+        component.start()
+        archives = valid(module, role, IMAGES_SPEC, {"archives": wish["images"].get(role, [])})["archives"]
+        if component.state.changed or component.unhealthy() or lacking_images(module, archives):
+            result["todo"].append(role)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Restarts of one component, one host after the other: whoever comes next goes on only where the last one went well.
+
+Touches on the controller: one lock file for each component in the cluster's folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import apart
+
+
+class TurnsAction(ActionBase):
+    """An action that may have to restart processes which others stand in for."""
+
+    COMPONENT = "hardway.kubernetes.component"
+
+    def _take_turn(self, wish, task_vars):
+        """Restart one component on this host, once it is this host's turn."""
+        with open(self._turn_path(wish["name"], task_vars), "a+", encoding="utf-8") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            turn.seek(0)
+            run, dummy, reason = turn.read().partition("\n")
+            if run == str(os.getppid()):
+                return {
+                    "failed": True,
+                    "changed": False,
+                    "msg": "%s was left as it is here: its new settings failed on another host. %s"
+                    % (wish["name"], reason),
+                }
+            result = self._run(dict(wish, restart="now"), task_vars)
+            turn.truncate(0)
+            if result.get("failed"):
+                turn.write("%d\n%s: see that host's message." % (os.getppid(), task_vars["inventory_hostname"]))
+        return result
+
+    def _run(self, wish, task_vars):
+        """The component module."""
+        args, secrets = apart(wish)
+        return self._execute_module(
+            module_name=self.COMPONENT, module_args=dict(args, secrets=secrets), task_vars=task_vars
+        )
+
+    def _turn_path(self, name, task_vars):
+        """One file for each cluster and component; all workers of a run, and other runs here, wait in it for their turn."""
+        folder = os.path.join(os.path.expanduser(self._templar.template(task_vars["cluster_controller_dir"])), "turns")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        return os.path.join(folder, name)

@@ -1,0 +1,342 @@
+"""One look at a whole host: what differs is named, and nothing is touched; the modules themselves make it as wished."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.module_utils import basic
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki
+
+UNIT = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sleep 600\n\n[Install]\nWantedBy=multi-user.target\n"
+PAUSE = "registry.k8s.io/pause:3.10.1"
+run_command = basic.AnsibleModule.run_command
+
+
+class Host:
+    """A host below tmp_path that runs etcd, containerd and kubectl, and what is wished of it."""
+
+    def __init__(self, helpers: SimpleNamespace, systemd: Any, pki: Pki, root: Path) -> None:
+        self.helpers, self.systemd, self.pki, self.root = helpers, systemd, pki, root
+        self.packages, self.images = ["conntrack"], [PAUSE]
+        mirror = root.parent / "mirror" / "dl.k8s.io" / "kubectl"
+        mirror.parent.mkdir(parents=True)
+        mirror.write_text("kubectl")
+        mirror.with_name("kubectl.sha256").write_text(hashlib.sha256(b"kubectl").hexdigest())
+        self.leaf = {
+            "path": self.path("etc/etcd/pki/server"),
+            "owner": "etcd",
+            "ca": "etcd",
+            "common_name": "cp1",
+            "usages": ["server"],
+        }
+        self.wish: dict[str, Any] = {
+            "settings": {
+                "state": "inspected",
+                "swap": "keep",
+                "sysctls": {"kernel.ostype": "Linux"},
+                "packages": ["conntrack"],
+            },
+            "release": {
+                "files": [
+                    {
+                        "name": "kubectl",
+                        "version": "1",
+                        "url": "https://dl.k8s.io/kubectl",
+                        "checksum_url": "https://dl.k8s.io/kubectl.sha256",
+                        "directory": self.path("opt/kubectl/1"),
+                    }
+                ],
+                "mirror_url": f"file://{root.parent}/mirror",
+            },
+            "certificates": {
+                "users": ["etcd"],
+                "authorities": [
+                    {"ca": "etcd", "path": self.path("etc/etcd/ca.crt"), "content": pki.read("etcd-ca.crt")}
+                ],
+                "certificates": [self.leaf],
+            },
+            "components": {
+                "etcd": {
+                    "name": "etcd",
+                    "user": "etcd",
+                    "directories": [{"path": self.path("lib/etcd"), "owner": "etcd", "mode": "0700", "data": True}],
+                    "files": [
+                        {"path": self.path("etc/etcd/config"), "content": "quota: 1\n"},
+                        {"path": self.path("etc/etcd/secret"), "content": "hidden-1", "mode": "0600", "secret": True},
+                    ],
+                    "inputs": [self.path("etc/etcd/pki/server.crt")],
+                    "unit": UNIT,
+                },
+                "containerd": {"name": "containerd", "unit": UNIT},
+                "kubectl": {"name": "kubectl", "links": {self.path("bin/kubectl"): self.path("opt/kubectl/1/kubectl")}},
+            },
+            "images": {"containerd": [{"path": self.path("pause.tar"), "images": [PAUSE]}]},
+        }
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def run_command(self, module: Any, command: list[str], **more: Any) -> tuple[int, str, str]:
+        """The host's programs; of this machine only openssl is run."""
+        if command[0] == "openssl":
+            self.systemd.ran.append(" ".join(command))
+            return run_command(module, command, **more)
+        if command[0] == self.path("bin/ctr"):
+            return 0, "".join(image + "\n" for image in self.images), ""
+        if command[0] == "dpkg-query":
+            return 0, "".join(f"installed {name}\n" for name in self.packages), ""
+        return self.systemd.run_command(command, **more)
+
+    def survey(self, **more: Any) -> dict[str, Any]:
+        self.systemd.ran.clear()
+        return self.helpers.run_module("survey", {**self.wish, **more})
+
+    def make(self) -> None:
+        """All that is wished, made by the modules whose work the survey foresees."""
+        certificates, leaf = self.wish["certificates"], self.leaf
+        self.run("host_settings", {**self.wish["settings"], "state": "present"})
+        self.run("release_files", self.wish["release"])
+        found = self.run("certificates", certificates)["found"]
+        signed = {leaf["path"]: self.pki.sign_request(leaf, found[leaf["path"]]["request"], 30)}
+        self.run("certificates", {**certificates, "step": "install", "signed": signed})
+        for options in self.wish["components"].values():
+            self.run("component", options)
+
+    def run(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
+        result = self.helpers.run_module(name, args)
+        assert not result.get("failed"), result
+        return result
+
+    def everything(self) -> dict[str, Any]:
+        """Whatever a module could have touched: files, modes, links, users, processes."""
+        found = {
+            str(path): (path.lstat().st_mode, os.readlink(path) if path.is_symlink() else path.lstat().st_mtime_ns)
+            for path in sorted(self.root.parent.rglob("*"))
+        }
+        processes = {name: self.systemd.pid(name) for name in ("etcd.service", "containerd.service")}
+        return {**found, **processes, "users": dict(self.systemd.users), "enabled": set(self.systemd.enabled)}
+
+
+@pytest.fixture
+def bare(host: SimpleNamespace, systemd: Any, pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A host on which nothing is yet but what a distribution brings, and containerd's client."""
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin" / "ctr").touch()
+    found = Host(host, systemd, pki, root)
+    settings = host.load("module_utils", "host_settings")
+    monkeypatch.setattr(settings, "MODULES_FILE", found.path("etc/modules.conf"))
+    monkeypatch.setattr(settings, "SYSCTL_FILE", found.path("etc/sysctl.conf"))
+    monkeypatch.setattr(settings.Host, "package_manager", lambda _host: "apt")
+    images = host.load("module_utils", "images")
+    monkeypatch.setattr(images, "CTR", [found.path("bin/ctr"), *images.CTR[1:]])
+    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda *args, **more: found.run_command(*args, **more))
+    return found
+
+
+@pytest.fixture
+def made(bare: Host) -> Host:
+    """The same host, all as wished."""
+    bare.make()
+    return bare
+
+
+# ---- what may differ, and what has to do then ----
+
+
+def package_lacks(made: Host) -> None:
+    made.packages.clear()
+
+
+def sysctl_differs(made: Host) -> None:
+    made.wish["settings"]["sysctls"]["kernel.ostype"] = "Hurd"
+
+
+def settings_file_lost(made: Host) -> None:
+    Path(made.path("etc/sysctl.conf")).unlink()
+
+
+def binary_lost(made: Host) -> None:
+    Path(made.path("opt/kubectl/1/kubectl")).unlink()
+
+
+def new_version(made: Host) -> None:
+    made.wish["release"]["files"][0].update(version="2", directory=made.path("opt/kubectl/2"))
+
+
+def authority_lost(made: Host) -> None:
+    Path(made.path("etc/etcd/ca.crt")).unlink()
+
+
+def key_others_can_read(made: Host) -> None:
+    Path(made.path("etc/etcd/pki/server.key")).chmod(0o644)
+
+
+def new_content(made: Host) -> None:
+    made.wish["components"]["etcd"]["files"][0]["content"] = "quota: 2\n"
+
+
+def new_secret(made: Host) -> None:
+    made.wish["components"]["etcd"]["files"][1]["content"] = "hidden-2"
+
+
+def open_directory(made: Host) -> None:
+    Path(made.path("lib/etcd")).chmod(0o755)
+
+
+def new_certificate(made: Host) -> None:
+    Path(made.path("etc/etcd/pki/server.crt")).write_text("issued anew")
+
+
+def new_unit(made: Host) -> None:
+    made.wish["components"]["etcd"]["unit"] = UNIT.replace("600", "601")
+
+
+def process_ended(made: Host) -> None:
+    made.systemd._stop("etcd.service")
+
+
+def not_enabled(made: Host) -> None:
+    made.systemd.enabled.discard("containerd.service")
+
+
+def link_leads_elsewhere(made: Host) -> None:
+    made.wish["components"]["kubectl"]["links"] = {made.path("bin/kubectl"): made.path("opt/kubectl/2/kubectl")}
+
+
+def image_lacks(made: Host) -> None:
+    made.images.clear()
+
+
+DIFFERENCES = [
+    (package_lacks, "host"),
+    (sysctl_differs, "host"),
+    (settings_file_lost, "host"),
+    (binary_lost, "release"),
+    (new_version, "release"),
+    (authority_lost, "certificates"),
+    (key_others_can_read, "certificates"),
+    (new_content, "etcd"),
+    (new_secret, "etcd"),
+    (open_directory, "etcd"),
+    (new_certificate, "etcd"),
+    (new_unit, "etcd"),
+    (process_ended, "etcd"),
+    (not_enabled, "containerd"),
+    (image_lacks, "containerd"),
+    (link_leads_elsewhere, "kubectl"),
+]
+
+
+def test_a_bare_host_lacks_everything(bare: Host) -> None:
+    bare.images.clear()
+    bare.packages.clear()
+    before = bare.everything()
+    result = bare.survey()
+    assert result["todo"] == ["host", "release", "certificates", "etcd", "containerd", "kubectl"]
+    assert not result["changed"]
+    assert bare.everything() == before
+    assert {line.split()[1] for line in bare.systemd.ran} == {"show"}
+
+
+def test_what_the_modules_made_is_as_wished(made: Host) -> None:
+    result = made.survey()
+    assert (result["todo"], result["changed"]) == ([], False)
+
+
+@pytest.mark.parametrize(("change", "todo"), DIFFERENCES)
+def test_a_difference_names_only_what_has_to_do_and_is_left_as_it_is(
+    made: Host, change: Callable[[Host], None], todo: str
+) -> None:
+    change(made)
+    wished, before = copy.deepcopy(made.wish), made.everything()
+    result = made.survey()
+    assert (result["todo"], result["changed"]) == ([todo], False)
+    assert made.everything() == before
+    assert made.systemd.verbs() == []
+    assert made.wish == wished
+    assert "hidden" not in str(result)
+
+
+def test_a_process_that_runs_as_wished_but_does_not_serve_has_to_do(made: Host, serve: Callable[..., Any]) -> None:
+    server = serve()
+    made.wish["components"]["etcd"]["healthy"] = {"url": server.url, "within": 600}
+    assert made.survey()["todo"] == []
+    server.status = 503
+    assert made.survey()["todo"] == ["etcd"]
+    assert made.systemd.verbs() == []
+
+
+def test_the_host_is_told_as_its_own_module_tells_it(made: Host) -> None:
+    made.wish["settings"]["minimum_memory_mb"] = 1 << 30
+    result = made.survey()["host"]
+    assert result["node_name"] == os.uname().nodename
+    assert (result["package_manager"], result["missing_packages"], result["differs"]) == ("apt", [], False)
+    assert any("host__minimum_memory_mb" in finding for finding in result["findings"])
+
+
+# ---- certificates ----
+
+
+def test_certificates_are_handed_to_the_controller_to_judge(made: Host) -> None:
+    result = made.survey()
+    assert list(result["found"]) == [made.leaf["path"]]
+    seen = result["found"][made.leaf["path"]]
+    assert made.pki.why_renew(made.leaf, seen["certificate"], seen["public_key"]) is None
+    assert "PRIVATE" not in str(result)
+
+
+def test_no_key_is_made_where_there_is_none(bare: Host) -> None:
+    assert bare.survey()["found"] == {bare.leaf["path"]: {"certificate": None, "public_key": None}}
+    assert not Path(bare.path("etc")).exists()
+
+
+def test_a_host_that_trusts_another_authority_stops(made: Host) -> None:
+    shutil.copy(f"{made.pki.folder}/kubernetes-ca.crt", made.path("etc/etcd/ca.crt"))
+    before = made.everything()
+    result = made.survey()
+    assert result["failed"]
+    assert "another authority" in result["msg"]
+    assert made.everything() == before
+
+
+# ---- options ----
+
+
+def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
+    made.systemd.ran.clear()
+    assert made.helpers.run_module("survey", {}) == {"changed": False, "host": {}, "todo": []}
+    assert made.systemd.ran == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where", "words"),
+    [
+        ({"settings": {"state": "present", "sysctl": {}}}, "settings: ", "sysctl"),
+        ({"release": {"files": [{"name": "kubectl"}]}}, "release: ", "directory"),
+        ({"certificates": {"certificates": [{"path": "/x"}]}}, "certificates: ", "common_name"),
+        ({"components": {"etcd": {"name": "etcd", "file": []}}}, "etcd: ", "file"),
+        ({"components": {"etcd": {"name": "etcd", "restart": "never"}}}, "etcd: ", "never"),
+        ({"images": {"kubectl": [{"path": "/x"}]}}, "kubectl: ", "images"),
+    ],
+)
+def test_bad_options_are_told_with_whose_they_are(made: Host, wrong: dict[str, Any], where: str, words: str) -> None:
+    result = made.survey(**wrong)
+    assert result["failed"]
+    assert result["msg"].startswith(where)
+    assert words in result["msg"].removeprefix(where)
+
+
+def test_defaults_are_those_of_the_modules(made: Host) -> None:
+    Path(made.path("etc/etcd/config")).chmod(0o600)
+    assert made.survey()["todo"] == ["etcd"]
+    made.wish["components"]["etcd"]["files"][0]["mode"] = "0600"
+    assert made.survey()["todo"] == []

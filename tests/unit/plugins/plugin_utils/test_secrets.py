@@ -1,0 +1,48 @@
+"""What is secret goes its own way; everything else stays where it is."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import all_apart, apart
+
+OPEN = {"path": "/config", "content": "open", "secret": False}
+WISH: dict[str, Any] = {
+    "name": "etcd",
+    "unit": "x",
+    "files": [OPEN, {"path": "/key", "content": "hidden", "mode": "0600", "secret": True}],
+}
+
+
+def test_secret_contents_are_taken_out_and_nothing_else() -> None:
+    wish, secrets = apart(WISH)
+    assert secrets == {"/key": "hidden"}
+    assert wish == {
+        "name": "etcd",
+        "unit": "x",
+        "files": [OPEN, {"path": "/key", "mode": "0600", "secret": True}],
+    }
+
+
+def test_the_wish_itself_is_not_touched() -> None:
+    before = copy.deepcopy(WISH)
+    apart(WISH)
+    all_apart({"etcd": WISH})
+    assert before == WISH
+
+
+@pytest.mark.parametrize("wish", [{"name": "cni"}, {"name": "cni", "files": []}, {"name": "cni", "files": None}])
+def test_without_files_nothing_is_secret(wish: dict[str, Any]) -> None:
+    assert apart(wish) == ({"name": "cni", "files": []}, {})
+
+
+def test_several_keep_their_roles_and_order_and_share_one_dict_of_secrets() -> None:
+    other = {"name": "kubelet", "files": [{"path": "/token", "content": "hidden too", "secret": True}]}
+    wishes, secrets = all_apart({"zeta": WISH, "alpha": other})
+    assert list(wishes) == ["zeta", "alpha"]
+    assert wishes["zeta"] == apart(WISH)[0]
+    assert secrets == {"/key": "hidden", "/token": "hidden too"}
+    assert "hidden" not in str(wishes)
+    assert all_apart({}) == ({}, {})
