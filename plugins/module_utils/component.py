@@ -10,12 +10,19 @@ import os
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, identity, read_bytes
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import Api
+from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import Lease, held
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import INPUTS_VARIABLE, Unit
 
 
 def unit_text(text, inputs_path):
     """The unit, its process told what it was started with; the file is optional so that the unit starts without it too."""
     return text.replace("[Service]\n", "[Service]\nEnvironmentFile=-%s\n" % inputs_path, 1)
+
+
+AILS_AFTER = 10  # seconds
+TURN_TAKES = 60  # seconds beside the wait for health; a killed run blocks others no longer than this
+TURN_WAITS = 600  # seconds for other runs
 
 
 def valid(module, what, spec, wish):
@@ -63,13 +70,12 @@ class Component:
             return
         digest = self.digest()
         fresh = self._running_inputs() == digest
-        # Where it does not serve anyway, a restart costs nothing and needs no turn of its own.
-        ailing = self.unit.running and not fresh and self.unhealthy()
-        if self.unit.running and not fresh and not ailing:
-            if self.wish["restart"] == "defer" and not self.module.check_mode:
+        if self.unit.running and not fresh and not self.module.check_mode:
+            if self.wish["restart"] == "defer":
                 self.result["restart_pending"] = True
                 return
-            if not self.module.check_mode:
+            # Where it does not serve anyway a restart costs nothing; one probe that failed is no proof of that.
+            if not self.unhealthy(for_seconds=AILS_AFTER):
                 self._gate()
         unit_changed = self._write()
         if not self.unit.enabled:
@@ -87,6 +93,30 @@ class Component:
             fresh or self.result["restarted"] or self.wish["wait_first_start"]
         )
 
+    def take_turn(self):
+        """start() and finish() while no other run, of this controller or another, restarts what has a gate too."""
+        turn = self.wish["turn"]
+        if not turn:
+            self.start()
+            self.finish()
+            return
+        seconds = (self.wish["healthy"] or {}).get("within", 0) + TURN_TAKES
+        with held(
+            Lease(
+                Api.from_params(dict(turn, client_key=self.wish["client_key"])), turn["name"], turn["holder"], seconds
+            ),
+            TURN_WAITS,
+        ) as other:
+            if other:
+                self.module.fail_json(
+                    msg="%s needs a restart, and %s has had the turn for %d s (Lease %s in kube-system). Nothing was changed on "
+                    "this host. Wait for that run, and run again."
+                    % (self.wish["name"], other, TURN_WAITS, turn["name"]),
+                    **self.result,
+                )
+            self.start()
+            self.finish()
+
     def finish(self):
         """Wait for the health of what start() left running."""
         if self.awaited:
@@ -97,9 +127,10 @@ class Component:
             return (read_bytes(self.unit.inputs_path) or b"").decode().strip().split("=", 1)[-1]
         return self.unit.process_inputs()
 
-    def unhealthy(self):
-        """Whether it says now that it does not do its work."""
-        return bool(self.wish["healthy"]) and probing.ask(self.wish["healthy"]) is not None
+    def unhealthy(self, for_seconds=0):
+        """Whether it does not do its work, now or all of the time for so many seconds."""
+        healthy = self.wish["healthy"]
+        return bool(healthy) and probing.wait(dict(healthy, within=for_seconds)) is not None
 
     def _gate(self):
         gate = self.wish["restart_gate"]
@@ -155,7 +186,8 @@ class Component:
     def wait_healthy(self):
         """Wait for health; fails with the unit's last log lines."""
         self.unit.refresh()
-        wrong = probing.wait(self.wish["healthy"], self.unit.crashed)
+        before = self.unit.restarts
+        wrong = probing.wait(self.wish["healthy"], lambda: self.unit.crashed(before))
         if wrong is None:
             return
         log = self.unit.last_lines()
@@ -250,6 +282,26 @@ COMPONENT_SPEC = {
                 "options": probing.PROBE_SPEC,
             },
             "at_least": {"type": "int", "default": 0},
+        },
+    },
+    "turn": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "holder": {"type": "str", "required": True},
+            "servers": {"type": "list", "elements": "str", "required": True},
+            "ca": {"type": "str", "required": True},
+            "client_certificate": {"type": "str", "required": True},
+        },
+    },
+    # Not a part of turn: of what stands in a dict, the log would show a key whose lines are escaped.
+    "client_key": {"type": "str", "no_log": True},
+    "lease": {
+        "type": "dict",
+        "options": {
+            "servers": {"type": "list", "elements": "str", "required": True},
+            "pki_dir": {"type": "path", "required": True},
+            "passphrase": {"type": "str", "no_log": True},
         },
     },
     "restart": {"type": "str", "choices": ["now", "defer"], "default": "now"},

@@ -111,6 +111,8 @@ class Host:
             command = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n"]
             dummy, out, dummy = self.module.run_command(command + self.wish["packages"])
             there = {line.split()[1] for line in out.splitlines() if line.startswith("installed ")}
+        elif not shutil.which("rpm"):
+            there = set()
         else:
             command = ["rpm", "--query", "--queryformat", "%{NAME}\n"]
             dummy, out, dummy = self.module.run_command(command + self.wish["packages"])
@@ -185,15 +187,27 @@ class Host:
 
     def _apt(self, missing):
         apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=%d" % PACKAGER_WAITS]
-        lists = "/var/lib/apt/lists"
-        if not os.path.isdir(lists) or time.time() - os.stat(lists).st_mtime > LISTS_SERVE:
-            self._packager(apt + ["update"])
+        if not self._lists_serve():
+            # Of all locks apt waits for this one alone does not obey the option above.
+            self._packager(apt + ["update"], while_saying=("Could not get lock", "Unable to lock directory"))
         keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
         self._packager(apt + keep + ["--yes", "--no-install-recommends", "install"] + missing)
 
-    def _packager(self, command):
+    def _lists_serve(self):
+        lists = "/var/lib/apt/lists"
+        there = os.listdir(lists) if os.path.isdir(lists) else []
+        # An image is often built with its lists thrown away, which makes the folder new and empty.
+        return any("_Packages" in name for name in there) and time.time() - os.stat(lists).st_mtime <= LISTS_SERVE
+
+    def _packager(self, command, while_saying=()):
         environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-        code, out, err = self.module.run_command(command, environ_update=environment)
+        end = time.monotonic() + PACKAGER_WAITS
+        while True:
+            code, out, err = self.module.run_command(command, environ_update=environment)
+            busy = code != 0 and any(words in out + err for words in while_saying)
+            if not busy or time.monotonic() > end:
+                break
+            time.sleep(1)
         if code != 0:
             lines = (out + err).strip().splitlines()
             self.module.fail_json(

@@ -82,7 +82,8 @@ def wait(probe, gave_up=None):
     :arg gave_up: callable that returns a reason to stop waiting early, or None to go on.
     :returns: None when healthy, otherwise the last sentence that ask() gave.
     """
-    end = time.monotonic() + (probe.get("within") or 60)
+    within = probe.get("within")
+    end = time.monotonic() + (60 if within is None else within)
     pause = 0.05
     while True:
         wrong = ask(probe)

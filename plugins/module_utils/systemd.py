@@ -25,7 +25,7 @@ class Unit:
                 "systemctl",
                 "show",
                 self.name,
-                "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload",
+                "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload,InvocationID",
             ]
         )
         self.properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
@@ -73,16 +73,34 @@ class Unit:
         """Run systemctl and fail with its words where it fails."""
         self.module.run_command(["systemctl"] + list(arguments), check_rc=True)
 
-    def crashed(self):
-        """A reason to stop waiting: the process keeps ending. None while it may still come up."""
+    @property
+    def restarts(self):
+        """How often systemd has started it again by itself; the count outlives a restart that was asked for."""
+        return int(self.properties.get("NRestarts") or 0)
+
+    def crashed(self, before=0):
+        """A reason to stop waiting: the process keeps ending. None while it may still come up.
+
+        :arg before: what restarts was when the wait began.
+        """
         self.refresh()
-        if self.properties.get("ActiveState") == "failed" or int(self.properties.get("NRestarts") or 0) >= 3:
+        if self.properties.get("ActiveState") == "failed" or self.restarts - before >= 3:
             return "its process ends again and again (%s, result %s)" % (self.state, self.properties.get("Result"))
         return None
 
     def last_lines(self, count=15):
-        """The unit's last log lines from the journal."""
-        dummy, out, dummy = self.module.run_command(
-            ["journalctl", "--unit", self.name, "--lines", str(count), "--no-pager", "--output", "cat"]
-        )
+        """The unit's last log lines from the journal; of a process that said more, its first ones too.
+
+        Some say what is wrong first and then how they are used, at length.
+        """
+        last = self._journal(["--unit", self.name, "--lines", str(count)])
+        run = self.properties.get("InvocationID")
+        whole = self._journal(["_SYSTEMD_INVOCATION_ID=" + run, "--lines", "500"]) if run else []
+        if len(whole) <= count or count < 6:
+            return last
+        first = count // 3
+        return whole[:first] + ["..."] + last[first + 1 - count :]
+
+    def _journal(self, which):
+        dummy, out, dummy = self.module.run_command(["journalctl", "--no-pager", "--output", "cat"] + which)
         return out.strip().splitlines()

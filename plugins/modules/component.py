@@ -165,6 +165,51 @@ options:
         description: How many of the others must be healthy.
         type: int
         default: 0
+  lease:
+    description: Where runs of several controllers agree on turns, beside the lock of one controller; a Lease in the
+      cluster's own API. The action plugin keeps it to itself.
+    type: dict
+    suboptions:
+      servers:
+        description: Addresses of the API servers.
+        type: list
+        elements: str
+        required: true
+      pki_dir:
+        description: Folder of the controller with the authorities.
+        type: path
+        required: true
+      passphrase:
+        description: Passphrase of the authorities' keys.
+        type: str
+  turn:
+    description: The Lease and an hour's access to it. Set by the action plugin.
+    type: dict
+    suboptions:
+      name:
+        description: The Lease's name.
+        type: str
+        required: true
+      holder:
+        description: Who this run is, for others to read.
+        type: str
+        required: true
+      servers:
+        description: Addresses of the API servers.
+        type: list
+        elements: str
+        required: true
+      ca:
+        description: The API's authority as PEM text.
+        type: str
+        required: true
+      client_certificate:
+        description: PEM text.
+        type: str
+        required: true
+  client_key:
+    description: The key of O(turn.client_certificate) as PEM text. Set by the action plugin.
+    type: str
   restart:
     description: V(defer) writes nothing where a running process would need a restart, and says so in RV(restart_pending).
     type: str
@@ -224,8 +269,7 @@ def main():
     )
     component = Component(module, module.params, module.params["secrets"])
     if module.params["state"] == "started":
-        component.start()
-        component.finish()
+        component.take_turn()
     elif module.params["state"] == "healthy":
         component.wait_healthy()
     else:

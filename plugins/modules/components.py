@@ -79,7 +79,7 @@ def main():
     state = HostState(module)
     components = {}
     for role, options in module.params["components"].items():
-        wish = valid(module, role, COMPONENT_SPEC, dict(options, restart="defer"))
+        wish = dict(valid(module, role, COMPONENT_SPEC, options), restart="defer")
         components[role] = Component(module, wish, module.params["secrets"], state)
         components[role].start()
     for role, component in components.items():

@@ -147,6 +147,15 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import 
 DAY = 86400
 
 
+def file_systems(paths):
+    """Of the paths that are there, the first on each file system."""
+    found = {}
+    for path in paths:
+        if os.path.isdir(path):
+            found.setdefault(os.stat(path).st_dev, path)
+    return list(found.values())
+
+
 class Check:
     """One look at one host."""
 
@@ -182,19 +191,19 @@ class Check:
             least = days if least is None else min(least, days)
             if days < self.wish["minimum_days"]:
                 self.findings.append(
-                    "%s.crt %s. Run site.yml with the tag certificates to have it renewed, then without."
+                    "%s.crt %s. Run site.yml with the tag certificates to have it renewed, then without tags."
                     % (path, "ends in %d days" % days if days >= 0 else "has expired %d days ago" % -days)
                 )
         return least
 
     def disk(self):
-        for path in self.wish["paths"]:
+        for path in file_systems(self.wish["paths"]):
             usage = shutil.disk_usage(path)
             percent = 100 * usage.free // usage.total
             if percent < self.wish["minimum_free_percent"]:
                 self.findings.append(
-                    "the file system of %s has %d%% free (%d MiB). Make room: journalctl --vacuum-size, crictl rmi --prune, "
-                    "or a larger disk." % (path, percent, usage.free >> 20)
+                    "the file system of %s has %d%% free (%d MiB). Make room: journalctl --vacuum-size=500M, old versions below "
+                    "/opt/hardway, or a larger disk." % (path, percent, usage.free >> 20)
                 )
             status = os.statvfs(path)
             if status.f_files and 100 * status.f_favail // status.f_files < 3:

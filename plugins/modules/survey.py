@@ -71,6 +71,11 @@ todo:
   returned: always
   type: list
   elements: str
+restarts:
+  description: Roles of components whose process is not there, or older than what is wished.
+  returned: always
+  type: list
+  elements: str
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
@@ -105,7 +110,7 @@ def main():
     )
     module.check_mode = True  # all that follows only looks
     wish = module.params
-    result = {"changed": False, "host": {}, "todo": []}
+    result = {"changed": False, "host": {}, "todo": [], "restarts": []}
     if wish["settings"]:
         result["host"] = Host(module, valid(module, "settings", SETTINGS_SPEC, wish["settings"])).inspect()
         if result["host"]["differs"] or result["host"]["missing_packages"]:
@@ -125,6 +130,8 @@ def main():
         archives = valid(module, role, IMAGES_SPEC, {"archives": wish["images"].get(role, [])})["archives"]
         if component.state.changed or component.unhealthy() or lacking_images(module, archives):
             result["todo"].append(role)
+        if component.result["restarted"] or component.result["started"]:
+            result["restarts"].append(role)
     module.exit_json(**result)
 
 

@@ -10,6 +10,12 @@ from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki,
 HOUR = 1 / 24
 
 
+def access(pki):
+    """Options of a module for an hour as system:masters. Raises PkiError."""
+    certificate, key = pki.client("hardway.kubernetes", ["system:masters"], HOUR)
+    return {"ca": pki.read("kubernetes-ca.crt"), "client_certificate": certificate, "client_key": key}
+
+
 class ApiAction(ActionBase):
     """Runs MODULE on the task's host with a client certificate that was signed for this one task."""
 
@@ -24,8 +30,7 @@ class ApiAction(ActionBase):
                 if self._task.check_mode:  # a first run: there is no cluster to ask yet
                     return dict(result, changed=True, msg="there is no cluster yet")
                 raise PkiError("the folder of the cluster's authorities, %s, is missing" % pki.folder)
-            certificate, key = pki.client("hardway.kubernetes", ["system:masters"], HOUR)
-            args.update(ca=pki.read("kubernetes-ca.crt"), client_certificate=certificate, client_key=key)
+            args.update(access(pki))
         except PkiError as error:
             return dict(result, failed=True, changed=False, msg=str(error))
         result.update(self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars))

@@ -11,12 +11,21 @@ def apart(wish):
     :arg wish: dict, the options of the component module.
     :returns: the options, and a dict of path to content for the module's option secrets.
     """
-    secrets = {entry["path"]: entry["content"] for entry in wish.get("files") or [] if entry.get("secret")}
-    files = [
-        {key: value for key, value in entry.items() if key != "content" or not entry.get("secret")}
-        for entry in wish.get("files") or []
+    if hasattr(wish, "get") and "lease" in wish:  # the controller's own
+        wish = {key: value for key, value in wish.items() if key != "lease"}
+    files = wish.get("files") or [] if hasattr(wish, "get") else []
+    if not all(hasattr(entry, "get") for entry in files) or not files:
+        return wish, {}  # nothing secret, or nothing that makes sense: the module says what is wrong
+    secrets = {
+        entry["path"]: str(entry["content"])
+        for entry in files
+        if entry.get("secret") and entry.get("path") and entry.get("content") is not None
+    }
+    kept = [
+        {key: value for key, value in entry.items() if key != "content" or entry.get("path") not in secrets}
+        for entry in files
     ]
-    return dict(wish, files=files), secrets
+    return dict(wish, files=kept), secrets
 
 
 def all_apart(components):

@@ -2,16 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Restarts of one component, one host after the other: whoever comes next goes on only where the last one went well.
 
-Touches on the controller: one lock file for each component in the cluster's folder.
+Touches on the controller: one lock file for each component in the cluster's folder. Where a component names a Lease, runs of
+other controllers wait for their turn as well.
 """
 
 from __future__ import annotations
 
 import fcntl
+import getpass
 import os
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.api_access import access
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import apart
+
+LEASE = "hardway-restarts"  # one for all that has a gate, so that etcd and API servers never take turns at once
 
 
 class TurnsAction(ActionBase):
@@ -32,11 +38,25 @@ class TurnsAction(ActionBase):
                     "msg": "%s was left as it is here: its new settings failed on another host. %s"
                     % (wish["name"], reason),
                 }
+            try:
+                wish = self._with_lease(wish, task_vars)
+            except PkiError as error:
+                return {"failed": True, "changed": False, "msg": str(error)}
             result = self._run(dict(wish, restart="now"), task_vars)
             turn.truncate(0)
-            if result.get("failed"):
+            if result.get("failed") or result.get("unreachable"):
                 turn.write("%d\n%s: see that host's message." % (os.getppid(), task_vars["inventory_hostname"]))
         return result
+
+    def _with_lease(self, wish, task_vars):
+        """The wish with access to the Lease that runs of other controllers look at too."""
+        lease = wish.get("lease")
+        if not lease or not lease.get("servers"):
+            return wish
+        holder = "%s on %s, run %d" % (getpass.getuser(), os.uname().nodename, os.getppid())
+        turn = access(Pki(lease["pki_dir"], lease.get("passphrase")))
+        turn.update(name=LEASE, servers=lease["servers"], holder="%s, %s" % (holder, task_vars["inventory_hostname"]))
+        return dict(wish, client_key=turn.pop("client_key"), turn=turn)
 
     def _run(self, wish, task_vars):
         """The component module."""

@@ -55,3 +55,43 @@ def changed(output: str) -> dict[str, int]:
             counts = dict(part.split("=") for part in line.split(" : ")[1].split())
             found[line.split(" : ")[0].strip()] = int(counts["changed"])
     return found
+
+
+def lab(*arguments: str) -> None:
+    """Runs a verb of this lab."""
+    verb, *rest = arguments
+    subprocess.run([str(REPOSITORY / "bin" / "lab"), verb, "--name", os.environ["LAB_NAME"], *rest], check=True)
+
+
+UNITS = {
+    "etcd": ["etcd"],
+    "kube_apiserver": ["kube-apiserver"],
+    "kube_controller_manager": ["kube-controller-manager"],
+    "kube_scheduler": ["kube-scheduler"],
+    "kube_node": ["containerd", "kubelet", "flanneld", "kube-proxy", "load-balancer"],
+}
+
+
+def units(name: str) -> list[str]:
+    """The services that a host runs."""
+    return [unit for part, names in UNITS.items() if name in group(part) for unit in names]
+
+
+def processes(on: Any, names: list[str]) -> dict[str, dict[str, str]]:
+    """By host and unit, the main process and when it was started: equal means that nothing was restarted."""
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        told = on(name).check_output(
+            "systemctl show --property=Id,MainPID,ExecMainStartTimestampMonotonic " + " ".join(units(name))
+        )
+        entries = [dict(line.split("=", 1) for line in block.splitlines()) for block in told.split("\n\n")]
+        found[name] = {
+            entry["Id"].removesuffix(".service"): entry["MainPID"] + "@" + entry["ExecMainStartTimestampMonotonic"]
+            for entry in entries
+        }
+    return found
+
+
+def restarted(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> set[tuple[str, str]]:
+    """Host and unit of every process that is another one now."""
+    return {(name, unit) for name in before for unit in before[name] if before[name][unit] != after[name][unit]}

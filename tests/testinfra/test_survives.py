@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 
 import pytest
-from lab_cluster import REPOSITORY, changed, group
+from lab_cluster import changed, group, lab
 
 LOST = group("kube_apiserver")[0]
 OTHER = group("kube_apiserver")[1]
 IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 WHOLE_WITHIN = 180  # seconds
-
-
-def lab(*arguments: str) -> None:
-    """Runs a verb of this lab."""
-    verb, *rest = arguments
-    subprocess.run([str(REPOSITORY / "bin" / "lab"), verb, "--name", os.environ["LAB_NAME"], *rest], check=True)
 
 
 def ask(host):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -92,9 +93,16 @@ def test_a_full_disk(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_file_system_without_inodes(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = host.load("modules", "host_check")
-    monkeypatch.setattr(module, "os", SimpleNamespace(statvfs=lambda path: SimpleNamespace(f_files=1000, f_favail=10)))
+    few = SimpleNamespace(f_files=1000, f_favail=10)
+    monkeypatch.setattr(module, "os", SimpleNamespace(path=os.path, stat=os.stat, statvfs=lambda path: few))
     found = run(host, paths=[str(tmp_path)], minimum_free_percent=0)["findings"]
     assert "inodes" in found[0]
+
+
+def test_each_file_system_is_looked_at_once(host: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    paths = [str(tmp_path), str(tmp_path / "below"), str(tmp_path / "not there"), "/proc"]
+    assert host.load("modules", "host_check").file_systems(paths) == [str(tmp_path), "/proc"]
 
 
 def test_a_wrong_clock(host: SimpleNamespace) -> None:

@@ -186,7 +186,7 @@ def test_missing_packages_of_apt(machine: Machine) -> None:
 
 
 def test_missing_packages_of_dnf(machine: Machine) -> None:
-    machine.programs = {"openssl", "dnf"}
+    machine.programs = {"openssl", "dnf", "rpm"}
     machine.commands.answers["rpm"] = (1, "conntrack-tools\npackage socat is not installed\n", "")
     result = machine.run("inspected", packages=["conntrack-tools", "ipset"])
     assert (result["package_manager"], result["missing_packages"]) == ("dnf", ["ipset"])

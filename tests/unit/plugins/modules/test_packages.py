@@ -23,6 +23,7 @@ class Machine:
         self.host, self.root, self.commands = host, root, commands
         self.programs = {"apt-get"}
         self.lists_age: int | None = 60
+        self.lists = ["lock", "deb.debian.org_dists_bookworm_main_binary-amd64_Packages"]
         self.masked: list[str] = []
         commands.answers = {
             "dpkg-query": (1, "installed conntrack\n", "no packages found matching socat"),
@@ -43,6 +44,10 @@ class Machine:
     def stat(self, path: str) -> Any:
         assert path == "/var/lib/apt/lists"
         return SimpleNamespace(st_mtime=time.time() - self.lists_age)
+
+    def listdir(self, path: str) -> list[str]:
+        assert path == "/var/lib/apt/lists"
+        return self.lists
 
     def isdir(self, path: str) -> bool:
         return self.lists_age is not None if path == "/var/lib/apt/lists" else os.path.isdir(path)
@@ -73,7 +78,7 @@ def machine(
     paths = SimpleNamespace(isdir=machine.isdir)
     programs = SimpleNamespace(which=lambda name: name if name in machine.programs else None)
     monkeypatch.setattr(module, "HostState", HostState)
-    monkeypatch.setattr(module, "os", SimpleNamespace(path=paths, stat=machine.stat))
+    monkeypatch.setattr(module, "os", SimpleNamespace(path=paths, stat=machine.stat, listdir=machine.listdir))
     monkeypatch.setattr(module, "shutil", programs)
     for name in ("MODULES_FILE", "SYSCTL_FILE"):
         monkeypatch.setattr(module, name, str(tmp_path / name))
@@ -114,7 +119,7 @@ def test_the_packager_asks_nobody_anything(machine: Machine, monkeypatch: pytest
     assert environments["apt-get"] == {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
 
 
-@pytest.mark.parametrize("programs", [{"apt-get"}, {"dnf"}])
+@pytest.mark.parametrize("programs", [{"apt-get"}, {"dnf", "rpm"}])
 def test_unwanted_services_are_masked_before_they_arrive(machine: Machine, programs: set[str]) -> None:
     machine.programs = programs
     result = machine.run(unwanted_services=UNWANTED)
@@ -124,7 +129,7 @@ def test_unwanted_services_are_masked_before_they_arrive(machine: Machine, progr
 
 
 def test_dnf_installs_where_there_is_no_apt(machine: Machine) -> None:
-    machine.programs = {"dnf"}
+    machine.programs = {"dnf", "rpm"}
     assert machine.run()["changed"]
     assert machine.packager() == ["dnf --assumeyes install socat nftables"]
 
@@ -133,7 +138,7 @@ def test_a_host_with_neither_is_told_so(machine: Machine) -> None:
     machine.programs = set()
     result = machine.run()
     assert result["failed"]
-    assert "lacks socat, nftables" in result["msg"]
+    assert "lacks conntrack, socat, nftables" in result["msg"]
     assert "neither apt nor dnf" in result["msg"]
     assert "Install them yourself" in result["msg"]
     assert machine.packager() == []
@@ -152,7 +157,7 @@ def test_a_packager_that_fails_is_told_with_its_last_lines_and_the_mend(machine:
     assert len(machine.packager()) == 1
 
 
-@pytest.mark.parametrize("programs", [{"apt-get"}, {"dnf"}, set()])
+@pytest.mark.parametrize("programs", [{"apt-get"}, {"dnf", "rpm"}])
 @pytest.mark.parametrize("packages", [[], ["conntrack"]])
 def test_where_nothing_lacks_the_packager_is_not_asked(
     machine: Machine, programs: set[str], packages: list[str]
@@ -164,7 +169,7 @@ def test_where_nothing_lacks_the_packager_is_not_asked(
     assert not machine.at("/etc").exists()
 
 
-@pytest.mark.parametrize("programs", [{"apt-get"}, {"dnf"}])
+@pytest.mark.parametrize("programs", [{"apt-get"}, {"dnf", "rpm"}])
 def test_check_mode_shows_it_and_installs_nothing(machine: Machine, programs: set[str]) -> None:
     machine.programs, machine.lists_age = programs, 7200
     result = machine.run(check=True, unwanted_services=UNWANTED)
@@ -172,3 +177,22 @@ def test_check_mode_shows_it_and_installs_nothing(machine: Machine, programs: se
     assert [entry["after"] for entry in result["diff"]] == ["link to /dev/null\n", "socat\nnftables\n"]
     assert machine.packager() == []
     assert not machine.at("/etc").exists()
+
+
+def test_lists_that_an_image_was_built_without_are_updated(machine: Machine) -> None:
+    machine.lists_age, machine.lists = 60, ["lock", "partial"]
+    machine.run()
+    assert [line.split()[-1] for line in machine.packager()][0] == "update"
+
+
+def test_lists_that_another_apt_holds_are_waited_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cloud-init and apt-daily are at work when a machine is new."""
+    machine.lists_age = 7200
+    busy = [(100, "", "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)")] * 2
+    machine.commands.answers["apt-get"] = lambda command: busy.pop() if busy else machine.install(command)
+    module = machine.host.load("module_utils", "host_settings")
+    slept: list[float] = []
+    clock = SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=slept.append)
+    monkeypatch.setattr(module, "time", clock)
+    assert machine.run()["changed"]
+    assert len(slept) == 2

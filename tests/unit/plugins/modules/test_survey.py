@@ -313,7 +313,7 @@ def test_a_host_that_trusts_another_authority_stops(made: Host) -> None:
 
 def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
     made.systemd.ran.clear()
-    assert made.helpers.run_module("survey", {}) == {"changed": False, "host": {}, "todo": []}
+    assert made.helpers.run_module("survey", {}) == {"changed": False, "host": {}, "todo": [], "restarts": []}
     assert made.systemd.ran == []
 
 

@@ -35,7 +35,13 @@ def test_the_wish_itself_is_not_touched() -> None:
 
 @pytest.mark.parametrize("wish", [{"name": "cni"}, {"name": "cni", "files": []}, {"name": "cni", "files": None}])
 def test_without_files_nothing_is_secret(wish: dict[str, Any]) -> None:
-    assert apart(wish) == ({"name": "cni", "files": []}, {})
+    assert apart(wish) == (wish, {})
+
+
+def test_what_only_the_controller_may_know_stays_there() -> None:
+    """The Lease's passphrase opens the authorities."""
+    wish = {"name": "etcd", "files": [], "lease": {"pki_dir": "/pki", "passphrase": "hidden", "servers": []}}
+    assert "hidden" not in str(apart(wish))
 
 
 def test_several_keep_their_roles_and_order_and_share_one_dict_of_secrets() -> None:

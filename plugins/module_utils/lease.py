@@ -1,0 +1,109 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A turn that only one run may have at a time, whichever controller it comes from: a Lease of the cluster's own API."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError
+
+NAMESPACE = "kube-system"
+SKEW = 10  # seconds by which hosts' clocks may differ
+
+
+def _path(name=""):
+    return "/apis/coordination.k8s.io/v1/namespaces/%s/leases%s" % (NAMESPACE, "/" + name if name else "")
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def free(found, now):
+    """Whether nobody has the Lease: it was given back, or its holder was killed and its time is over."""
+    spec = found.get("spec") or {}
+    if not spec.get("holderIdentity") or not spec.get("renewTime"):
+        return True
+    renewed = datetime.datetime.strptime(spec["renewTime"][:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=now.tzinfo)
+    return now > renewed + datetime.timedelta(seconds=(spec.get("leaseDurationSeconds") or 0) + SKEW)
+
+
+class Lease:
+    """One Lease, taken by name for a number of seconds."""
+
+    def __init__(self, api, name, holder, seconds):
+        self.api, self.name, self.holder, self.seconds = api, name, holder, seconds
+        self.taken = None
+
+    def _wish(self, found, holder):
+        metadata = {"name": self.name, "namespace": NAMESPACE}
+        if found:
+            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": {
+                "holderIdentity": holder,
+                "leaseDurationSeconds": self.seconds,
+                "renewTime": _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            },
+        }
+
+    def take(self):
+        """Try once.
+
+        :returns: None once it is ours, otherwise who has it.
+        """
+        found = self.api.get(_path(self.name))
+        if found and not free(found, _now()):
+            return found["spec"]["holderIdentity"]
+        wish = self._wish(found, self.holder)
+        try:
+            if found:
+                self.taken = self.api.request("PUT", _path(self.name), wish)
+            else:
+                self.taken = self.api.request("POST", _path(), wish)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            return "another run, just now"
+        return None
+
+    def give_back(self):
+        """Let others have it; where the API does not answer its time ends by itself."""
+        if self.taken:
+            with contextlib.suppress(ApiError):
+                self.api.request("PUT", _path(self.name), self._wish(self.taken, ""))
+            self.taken = None
+
+
+@contextlib.contextmanager
+def held(lease, within):
+    """Have the Lease for a while.
+
+    Where no API server answers there is nothing to agree in, and nothing that a second restart could take away from
+    clients of the API: the caller's own gate decides alone.
+
+    :arg within: seconds to wait for it.
+    :returns: context manager that gives None, or who still has it after that time.
+    """
+    end = time.monotonic() + within
+    holder = None
+    try:
+        while True:
+            try:
+                holder = lease.take()
+            except ApiError as error:
+                if error.status:
+                    raise
+                holder = None
+            if holder is None or time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        yield holder
+    finally:
+        lease.give_back()

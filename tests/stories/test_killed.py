@@ -1,0 +1,105 @@
+"""Runs that are killed, at ten points of a first install and of a change: the next run finishes, and nothing is half done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from lab_cluster import REPOSITORY, changed, group, units
+
+pytestmark = pytest.mark.first
+HOSTS = group("kube_node")
+INSTALL = [
+    2,
+    5,
+    8,
+    11,
+    14,
+    17,
+    20,
+    23,
+    26,
+    29,
+]  # seconds after the start; each run goes on where the last one was killed
+CHANGE = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14]
+SETTINGS = {
+    "etcd__flags": {"snapshot-count": 40000},
+    "kube_apiserver__flags": {"v": 1},
+    "kube_scheduler__flags": {"v": 1},
+    "kubelet__flags": {"v": 1},
+    "cluster_certificate_days": 200,
+    "kube_apiserver__extra_sans": ["killed.example"],
+}
+MARK = "HARDWAY_STORY_OF_KILLED_RUNS"
+
+
+@pytest.fixture(autouse=True)
+def _orphans():
+    """Ansible's workers have sessions of their own: they finish what they do, and then wait for their dead parent forever."""
+    yield
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if MARK.encode() in (folder / "environ").read_bytes():
+                os.kill(int(folder.name), signal.SIGKILL)
+
+
+def kill_after(seconds: float, *arguments: str) -> bool:
+    """Start site.yml and kill its whole process group; returns whether it still ran."""
+    run = subprocess.Popen(
+        ["ansible-playbook", "site.yml", *arguments],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, MARK: "yes"},
+        start_new_session=True,
+    )
+    try:
+        run.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        return True
+
+
+def whole(on, playbook, *arguments: str) -> None:
+    """What must hold after the run that finishes."""
+    result = playbook("site.yml", *arguments)
+    assert result.returncode == 0, result.stdout[-4000:]
+    again = playbook("site.yml", *arguments)
+    assert set(changed(again.stdout).values()) == {0}, again.stdout[-4000:]
+    verified = playbook("playbooks/verify.yml")
+    assert verified.returncode == 0, verified.stdout[-4000:]
+    for name in HOSTS:
+        for unit in units(name):
+            written = on(name).check_output(f"cat /var/lib/hardway/{unit}.inputs").strip()
+            pid = on(name).check_output(f"systemctl show -P MainPID {unit}")
+            assert written in on(name).check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ").splitlines(), (name, unit)
+        left = on(name).run(
+            "find /etc/kubernetes /etc/etcd /etc/containerd /opt/hardway /etc/systemd/system /var/lib/hardway "
+            "\\( -name '*.new' -o -name '.partial-*' -o -name '.*.inputs.*' -o -name '.*.service.*' \\)"
+        )
+        assert left.stdout == "", (name, left.stdout)
+
+
+def test_a_first_install(on, playbook):
+    """From bare hosts: the scenario has installed nothing before."""
+    assert not on(HOSTS[0]).file("/etc/kubernetes").exists, "this story wants bare hosts"
+    killed = [kill_after(seconds) for seconds in INSTALL]
+    assert killed.count(True) >= 8, killed
+    whole(on, playbook)
+
+
+def test_a_change_of_settings(on, playbook):
+    """Of several components at once, with new certificates among it."""
+    extra = ["-e", json.dumps(SETTINGS)]
+    killed = [kill_after(seconds, *extra) for seconds in CHANGE]
+    assert killed.count(True) >= 6, killed
+    whole(on, playbook, *extra)
+    back = playbook("site.yml")
+    assert back.returncode == 0, back.stdout[-4000:]

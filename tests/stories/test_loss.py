@@ -1,0 +1,182 @@
+"""Hosts without power: any one of the control plane, a worker, and all of them at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from lab_cluster import changed, connect, group, lab, processes, restarted
+
+IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
+CONTROL_PLANE = group("kube_apiserver")
+WORKERS = group("worker")
+ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/operations.md)
+WHOLE_WITHIN = 180.0
+MOVES_WITHIN = 120.0  # with a toleration of 10 s; the default toleration is 300 s
+
+ASK = """
+pair="--cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key"
+ca="--cacert /etc/kubernetes/pki/ca.crt"
+while [ ! -e /tmp/client-ends ]; do
+  code=$(curl -s -o /dev/null -w '%{http_code}' --max-time 3 $ca $pair https://127.0.0.1:7443/api/v1/namespaces/default)
+  echo "$(date +%s.%N) $code"
+  sleep 0.1
+done
+rm -f /tmp/client-ends
+"""
+
+
+class Client(threading.Thread):
+    """A client on a worker that keeps asking the API through the worker's own balancer."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(daemon=True)
+        self.host = connect(name)
+        self.told = ""
+
+    def run(self) -> None:
+        self.told = self.host.run("bash -c %s", ASK).stdout
+
+    def end(self) -> float:
+        """Ends it; returns the longest time in seconds that passed between two good answers."""
+        connect_again = self.host
+        connect_again.run("touch /tmp/client-ends")
+        self.join(30)
+        answers = [line.split() for line in self.told.splitlines() if len(line.split()) == 2]
+        good = [float(when) for when, code in answers if code in ("200", "403")]  # 403: the API's own answer to a node
+        assert len(good) > 20, self.told[-2000:]
+        return max(later - sooner for sooner, later in zip(good, good[1:], strict=False))
+
+
+def leaders(kubectl) -> set[str]:
+    """Hosts that lead among controller managers and schedulers."""
+    holders = kubectl("-n", "kube-system", "get", "lease", "kube-scheduler", "kube-controller-manager", "-o", "json")
+    return {item["spec"]["holderIdentity"].split("_")[0] for item in json.loads(holders)["items"]}
+
+
+def await_whole(playbook) -> None:
+    """The cluster is whole again without a run."""
+    end = time.monotonic() + WHOLE_WITHIN
+    while True:
+        result = playbook("playbooks/verify.yml")
+        if result.returncode == 0 or time.monotonic() > end:
+            break
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+@pytest.mark.parametrize("lost", CONTROL_PLANE)
+def test_any_control_plane_host(lost, on, playbook, kubectl, record_property):
+    """The API answers, leaders are elsewhere, new pods run; site.yml finishes for the rest; back, it heals by itself."""
+    rest = [name for name in group("kube_node") if name not in (lost, WORKERS[1])]
+    before = processes(on, rest)
+    client = Client(WORKERS[0])
+    client.start()
+    lab("stop", lost, WORKERS[1])
+    try:
+        name = f"survives-{lost}"
+        kubectl("create", "namespace", name)
+        kubectl(
+            *(
+                "-n",
+                name,
+                "create",
+                "deployment",
+                "web",
+                "--replicas=2",
+                f"--image={IMAGE}",
+                "--",
+                "/agnhost",
+                "netexec",
+            )
+        )
+        kubectl("-n", name, "rollout", "status", "deployment/web", "--timeout=120s")
+        kubectl("delete", "namespace", name, "--wait=false")
+        assert lost not in leaders(kubectl)
+        gap = client.end()
+        print(f"{lost} lost: a client behind a balancer waited {gap:.1f} s at the most")
+        record_property("seconds without an answer", round(gap, 1))
+        assert gap < ANSWERS_WITHIN
+        result = playbook("site.yml")
+        assert result.returncode == 4, result.stdout[-4000:]
+        for off in (lost, WORKERS[1]):
+            assert f"fatal: [{off}]: UNREACHABLE!" in result.stdout
+        assert restarted(before, processes(on, rest)) == set()
+    finally:
+        lab("start", lost, WORKERS[1])
+    await_whole(playbook)
+    healed = playbook("site.yml")
+    assert healed.returncode == 0, healed.stdout[-4000:]
+    assert sum(changed(healed.stdout).values()) <= 1, healed.stdout[-4000:]  # the kubeconfig's server, at most
+    assert restarted(before, processes(on, rest)) == set()
+
+
+def test_a_worker_that_stays_off_and_comes_back(playbook, kubectl):
+    """Its pods move once their toleration is over; back with power, it is Ready without a run."""
+    lost, namespace = WORKERS[1], "moves"
+    tolerations = [
+        {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
+        for key in ("not-ready", "unreachable")
+    ]
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "tolerations": tolerations,
+                    "containers": [{"name": "web", "image": IMAGE, "args": ["netexec"]}],
+                    "topologySpreadConstraints": [
+                        {
+                            "maxSkew": 1,
+                            "topologyKey": "kubernetes.io/hostname",
+                            "whenUnsatisfiable": "ScheduleAnyway",
+                            "labelSelector": {"matchLabels": {"app": "web"}},
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+    def places() -> list[str]:
+        listed = json.loads(kubectl("-n", namespace, "get", "pods", "-o", "json"))["items"]
+        return [
+            pod["spec"].get("nodeName", "")
+            for pod in listed
+            if pod["status"]["phase"] == "Running" and not pod["metadata"].get("deletionTimestamp")
+        ]
+
+    kubectl("create", "namespace", namespace)
+    kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
+    kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
+    assert lost in places()
+    lab("stop", lost)
+    try:
+        start = time.monotonic()
+        while len(places()) < 2 or lost in places():
+            assert time.monotonic() - start < MOVES_WITHIN, kubectl("-n", namespace, "get", "pods", "-o", "wide")
+            time.sleep(1)
+        print(f"pods of a lost worker moved within {time.monotonic() - start:.0f} s (toleration 10 s)")
+    finally:
+        lab("start", lost)
+    kubectl("wait", "node", lost, "--for=condition=Ready", "--timeout=120s")
+    kubectl("delete", "namespace", namespace, "--wait=false")
+    await_whole(playbook)
+
+
+def test_a_power_cut_of_all_hosts(playbook):
+    """All at once, and all back: whole without a run, and a run finds nothing to do."""
+    lab("stop", *group("kube_node"))
+    lab("start", *group("kube_node"))
+    start = time.monotonic()
+    await_whole(playbook)
+    print(f"after a power cut of all hosts verify.yml was green within {time.monotonic() - start:.0f} s")
+    result = playbook("site.yml")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]

@@ -1,0 +1,77 @@
+"""What is wrong on a host, verify.yml says with the host, the cause and the mend."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from lab_cluster import HOSTVARS, group
+
+HOST = group("worker")[0]
+
+
+def findings(playbook) -> str:
+    """verify.yml must fail; gives what it says."""
+    result = playbook("playbooks/verify.yml")
+    assert result.returncode == 2, result.stdout[-4000:]
+    return result.stdout
+
+
+@pytest.fixture
+def full(on):
+    """A small file system with nothing free, where logs go."""
+    on(HOST).check_output("mkdir -p /var/log/pods && mount -t tmpfs -o size=4m tmpfs /var/log/pods")
+    on(HOST).run("dd if=/dev/zero of=/var/log/pods/full bs=1M count=8")
+    yield
+    on(HOST).check_output("umount /var/log/pods")
+
+
+@pytest.mark.usefixtures("full")
+def test_a_full_disk(playbook):
+    """The path, how much is free, and what to do."""
+    told = findings(playbook)
+    assert f"{HOST}: the file system of /var/log/pods has 0% free" in told, told[-3000:]
+    assert "Make room" in told
+
+
+def test_a_service_that_is_stopped(playbook, on):
+    """The unit, its state and its log."""
+    on(HOST).check_output("systemctl stop kube-proxy")
+    told = findings(playbook)
+    assert f"{HOST}: kube-proxy.service is inactive" in told, told[-3000:]
+    assert "journalctl -u kube-proxy" in told
+    result = playbook("site.yml")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert on(HOST).service("kube-proxy").is_running
+
+
+def test_an_expired_certificate(playbook, on, kubectl):
+    """The file and how to renew it; the named tag mends it."""
+    path = "/etc/kubernetes/kubelet/pki/client"
+    present = x509.load_pem_x509_certificate(on(HOST).check_output(f"cat {path}.crt").encode())
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(
+        issuer_name=present.issuer,
+        subject_name=present.subject,
+        public_key=present.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - datetime.timedelta(days=10),
+        not_valid_after=now - datetime.timedelta(days=2),
+        extensions=list(present.extensions),
+    )
+    folder = Path(HOSTVARS[HOST]["cluster_controller_dir"]) / "pki"
+    key = serialization.load_pem_private_key((folder / "kubernetes-ca.key").read_bytes(), None)
+    expired = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    on(HOST).check_output("bash -c %s", f"echo '{expired}' > {path}.crt && systemctl restart kubelet")
+    told = findings(playbook)
+    assert f"{HOST}: {path}.crt has expired 2 days ago" in told.replace("has expired 3 days", "has expired 2 days")
+    assert "tag certificates" in told
+    for arguments in (["--tags", "certificates"], []):
+        result = playbook("site.yml", *arguments)
+        assert result.returncode == 0, result.stdout[-4000:]
+    kubectl("wait", "node", HOST, "--for=condition=Ready", "--timeout=60s")
+    result = playbook("playbooks/verify.yml")
+    assert result.returncode == 0, result.stdout[-4000:]

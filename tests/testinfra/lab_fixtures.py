@@ -1,0 +1,81 @@
+"""What tests on real hosts share: connections, kubectl, playbooks, and a namespace of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from lab_cluster import INVENTORY, REPOSITORY, connect, group
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks that these tests know."""
+    config.addinivalue_line("markers", "first: wants hosts without a cluster, and leaves one to other tests")
+    config.addinivalue_line("markers", "last: leaves no cluster to other tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What makes the cluster comes before everything else, what takes it away after it."""
+    items.sort(key=lambda item: bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first")))
+
+
+@pytest.fixture(scope="session")
+def inventory() -> dict[str, Any]:
+    """The lab's inventory, as ansible-inventory lists it; never an empty one."""
+    assert group("kube_node"), "the inventory holds no nodes: these tests would check nothing"
+    return INVENTORY
+
+
+@pytest.fixture(scope="session")
+def on() -> Callable[[str], Any]:
+    """Connects to a host by name."""
+    hosts: dict[str, Any] = {}
+
+    def _on(name: str) -> Any:
+        return hosts.setdefault(name, connect(name))
+
+    return _on
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Callable[..., str]:
+    """Runs the cluster's kubectl as its administrator."""
+
+    def _kubectl(*arguments: str, stdin: str | None = None) -> str:
+        result = subprocess.run(
+            ["kubectl", "--request-timeout=20s", *arguments], capture_output=True, text=True, check=False, input=stdin
+        )
+        assert result.returncode == 0, f"kubectl {' '.join(arguments)}: {result.stderr}"
+        return result.stdout
+
+    return _kubectl
+
+
+@pytest.fixture
+def namespace(kubectl: Callable[..., str], request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = "test-" + request.node.name.split("[")[0].replace("_", "-").removeprefix("test-")[:40].strip("-")
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def playbook() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a playbook of the checkout against the lab and gives its result as JSON in stdout."""
+
+    def _playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = dict(os.environ, ANSIBLE_STDOUT_CALLBACK="ansible.builtin.default")
+        return subprocess.run(
+            ["ansible-playbook", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=REPOSITORY,
+            env=environment,
+        )
+
+    return _playbook

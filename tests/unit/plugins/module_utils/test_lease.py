@@ -1,0 +1,105 @@
+"""Turns between runs of several controllers: one has it, a killed one loses it, and no API leaves everyone to the gates."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.module_utils import lease as module
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError
+from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import Lease, free, held
+
+PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+
+
+class Server:
+    """An API that keeps one Lease and refuses a version that is not the newest."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] | None = None
+        self.down = False
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        assert path == PATH + "/turns"
+        if self.down:
+            raise ApiError(0, "no API server answered")
+        return self.found
+
+    def request(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if self.down:
+            raise ApiError(0, "no API server answered")
+        version = (self.found or {"metadata": {}})["metadata"].get("resourceVersion")
+        if (method, path) != (("PUT", PATH + "/turns") if self.found else ("POST", PATH)):
+            raise ApiError(409, "exists")
+        if body["metadata"].get("resourceVersion") != version:
+            raise ApiError(409, "conflict")
+        self.found = {**body, "metadata": {**body["metadata"], "resourceVersion": str(int(version or 0) + 1)}}
+        return self.found
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    return Server()
+
+
+def lease(server: Server, holder: str, seconds: int = 60) -> Lease:
+    return Lease(server, "turns", holder, seconds)
+
+
+def test_one_has_it_until_it_is_given_back(server: Server) -> None:
+    first, second = lease(server, "a"), lease(server, "b")
+    assert first.take() is None
+    assert second.take() == "a"
+    first.give_back()
+    assert second.take() is None
+    assert server.found and server.found["spec"]["holderIdentity"] == "b"
+
+
+def test_two_at_the_same_moment(server: Server) -> None:
+    """Both saw it free; the API takes one."""
+    first, second = lease(server, "a"), lease(server, "b")
+    assert first.take() is None
+    first.give_back()
+    seen = dict(server.found or {})
+    assert first.take() is None
+    server.get = lambda path: seen  # type: ignore[method-assign]
+    assert second.take() == "another run, just now"
+
+
+def test_what_a_killed_run_had_is_free_once_its_time_is_over(server: Server) -> None:
+    lease(server, "killed", 60).take()
+    assert server.found
+    now = datetime.datetime.now(datetime.timezone.utc)
+    assert not free(server.found, now + datetime.timedelta(seconds=65))  # clocks may differ
+    assert free(server.found, now + datetime.timedelta(seconds=75))
+
+
+def test_it_is_given_back_when_the_work_fails(server: Server) -> None:
+    with pytest.raises(SystemExit), held(lease(server, "a"), 10) as other:
+        assert other is None
+        raise SystemExit
+    assert lease(server, "b").take() is None
+
+
+def test_after_the_wait_it_is_told_who_has_it(server: Server) -> None:
+    lease(server, "a").take()
+    with held(lease(server, "b"), 0) as other:
+        assert other == "a"
+    assert server.found and server.found["spec"]["holderIdentity"] == "a"
+
+
+def test_without_an_api_the_gate_decides_alone(server: Server) -> None:
+    server.down = True
+    with held(lease(server, "a"), 10) as other:
+        assert other is None
+
+
+def test_an_api_that_refuses_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise ApiError(403, "forbidden")
+
+    monkeypatch.setattr(server, "get", refuse)
+    with pytest.raises(ApiError, match="forbidden"), held(lease(server, "a"), 10):
+        raise AssertionError("it went on")
