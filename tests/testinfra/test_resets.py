@@ -21,7 +21,7 @@ GONE = [
         "/usr/libexec/kubernetes",
     ),
 ]
-DATA = ["/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd"]
+DATA = ["/var/lib/cni", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/containerd"]
 
 
 def reset(playbook, *arguments):
