@@ -19,11 +19,19 @@ def lacking_images(module, archives):
     return {path: images for path, images in lacking.items() if images}
 
 
-def load_images(module, paths):
-    """Import archives."""
-    for path in paths:
-        # An image is unpacked where and when a pod first needs it, not on every host.
-        module.run_command(CTR + ["import", "--no-unpack", path], check_rc=True)
+def keep_images(module, archives, state):
+    """Import the archives that hold images which containerd lacks, and note those in the host's state.
+
+    :returns: paths of these archives.
+    """
+    lacking = lacking_images(module, archives)
+    for path, images in lacking.items():
+        for image in images:
+            state.note(image, "absent\n", "loaded\n")
+        if not module.check_mode:
+            # An image is unpacked where and when a pod first needs it, not on every host.
+            module.run_command(CTR + ["import", "--no-unpack", path], check_rc=True)
+    return list(lacking)
 
 
 IMAGES_SPEC = {

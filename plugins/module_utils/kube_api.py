@@ -51,7 +51,7 @@ def why_unavailable(found):
 def wait_for(look, seconds, pause=0.2):
     """Look again and again, for so many seconds at the most, until nothing is missing.
 
-    :arg look: callable that returns what is missing, by name the reason; an empty dict ends the wait.
+    :arg look: callable that returns what is missing, such as a dict by name of the reason; nothing ends the wait.
     :returns: what the last look found missing.
     """
     end = time.monotonic() + seconds

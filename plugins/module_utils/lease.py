@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import time
 
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError, wait_for
 
 NAMESPACE = "kube-system"
 SKEW = 10  # seconds by which hosts' clocks may differ
@@ -91,19 +90,16 @@ def held(lease, within):
     :arg within: seconds to wait for it.
     :returns: context manager that gives None, or who still has it after that time.
     """
-    end = time.monotonic() + within
-    holder = None
+
+    def whose():
+        try:
+            return lease.take()
+        except ApiError as error:
+            if error.status:
+                raise
+            return None
+
     try:
-        while True:
-            try:
-                holder = lease.take()
-            except ApiError as error:
-                if error.status:
-                    raise
-                holder = None
-            if holder is None or time.monotonic() > end:
-                break
-            time.sleep(0.5)
-        yield holder
+        yield wait_for(whose, within, pause=0.5)
     finally:
         lease.give_back()

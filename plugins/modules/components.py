@@ -64,7 +64,7 @@ restart_pending:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState
-from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, lacking_images, load_images
+from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, keep_images
 
 
 def main():
@@ -85,12 +85,7 @@ def main():
     for role, component in components.items():
         component.finish()
         archives = valid(module, role, IMAGES_SPEC, {"archives": module.params["images"].get(role, [])})["archives"]
-        lacking = lacking_images(module, archives)
-        for images in lacking.values():
-            for image in images:
-                state.note(image, "absent\n", "loaded\n")
-        if not module.check_mode:
-            load_images(module, lacking)
+        keep_images(module, archives, state)
     told = {
         key: [component.wish["name"] for component in components.values() if component.result[key]]
         for key in ("started", "restarted")

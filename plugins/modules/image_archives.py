@@ -54,7 +54,8 @@ loaded:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, lacking_images, load_images
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState
+from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, keep_images
 
 
 def main():
@@ -62,15 +63,9 @@ def main():
         argument_spec=IMAGES_SPEC,
         supports_check_mode=True,
     )
-    lacking = lacking_images(module, module.params["archives"])
-    if not module.check_mode:
-        load_images(module, lacking)
-    diff = [
-        {"before_header": image, "after_header": image, "before": "absent\n", "after": "loaded\n"}
-        for images in lacking.values()
-        for image in images
-    ]
-    module.exit_json(changed=bool(lacking), loaded=list(lacking), diff=diff)
+    state = HostState(module)
+    loaded = keep_images(module, module.params["archives"], state)
+    module.exit_json(**dict(state.result(), loaded=loaded))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ import threading
 import time
 
 import pytest
-from lab_cluster import changed, connect, group, lab, processes, restarted
+from lab_cluster import IMAGE, changed, connect, group, lab, processes, restarted, roll_out
 
-IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")
 ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/operations.md)
@@ -41,8 +40,7 @@ class Client(threading.Thread):
 
     def end(self) -> float:
         """Ends it; returns the longest time in seconds that passed between two good answers."""
-        connect_again = self.host
-        connect_again.run("touch /tmp/client-ends")
+        self.host.run("touch /tmp/client-ends")
         self.join(30)
         answers = [line.split() for line in self.told.splitlines() if len(line.split()) == 2]
         good = [float(when) for when, code in answers if code in ("200", "403")]  # 403: the API's own answer to a node
@@ -75,24 +73,7 @@ def test_any_control_plane_host(lost, on, playbook, kubectl, record_property):
     client.start()
     lab("stop", lost, WORKERS[1])
     try:
-        name = f"survives-{lost}"
-        kubectl("create", "namespace", name)
-        kubectl(
-            *(
-                "-n",
-                name,
-                "create",
-                "deployment",
-                "web",
-                "--replicas=2",
-                f"--image={IMAGE}",
-                "--",
-                "/agnhost",
-                "netexec",
-            )
-        )
-        kubectl("-n", name, "rollout", "status", "deployment/web", "--timeout=120s")
-        kubectl("delete", "namespace", name, "--wait=false")
+        roll_out(kubectl, f"survives-{lost}")
         assert lost not in leaders(kubectl)
         gap = client.end()
         print(f"{lost} lost: a client behind a balancer waited {gap:.1f} s at the most")

@@ -95,3 +95,15 @@ def processes(on: Any, names: list[str]) -> dict[str, dict[str, str]]:
 def restarted(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> set[tuple[str, str]]:
     """Host and unit of every process that is another one now."""
     return {(name, unit) for name in before for unit in before[name] if before[name][unit] != after[name][unit]}
+
+
+IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
+
+
+def roll_out(kubectl: Any, namespace: str) -> None:
+    """A new Deployment in a namespace of its own must come up: API, controllers, scheduler and nodes work."""
+    kubectl("create", "namespace", namespace)
+    command = ["--replicas=2", f"--image={IMAGE}", "--", "/agnhost", "netexec"]
+    kubectl("-n", namespace, "create", "deployment", "web", *command)
+    kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
+    kubectl("delete", "namespace", namespace, "--wait=false")

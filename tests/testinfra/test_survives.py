@@ -6,11 +6,10 @@ import json
 import time
 
 import pytest
-from lab_cluster import changed, group, lab
+from lab_cluster import changed, group, lab, roll_out
 
 LOST = group("kube_apiserver")[0]
 OTHER = group("kube_apiserver")[1]
-IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 WHOLE_WITHIN = 180  # seconds
 
 
@@ -49,21 +48,7 @@ class TestOneHostLost:
 
     def test_a_new_deployment_is_scheduled(self, kubectl):
         """The control plane still works: its leaders moved."""
-        kubectl("create", "namespace", "survives")
-        kubectl(
-            "-n",
-            "survives",
-            "create",
-            "deployment",
-            "web",
-            "--replicas=2",
-            f"--image={IMAGE}",
-            "--",
-            "/agnhost",
-            "netexec",
-        )
-        kubectl("-n", "survives", "rollout", "status", "deployment/web", "--timeout=120s")
-        kubectl("delete", "namespace", "survives", "--wait=false")
+        roll_out(kubectl, "survives")
 
 
 def test_with_power_again_the_cluster_is_whole_without_a_run(kubectl, playbook):

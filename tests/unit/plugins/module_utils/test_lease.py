@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
-from ansible_collections.hardway.kubernetes.plugins.module_utils import lease as module
+from ansible_collections.hardway.kubernetes.plugins.module_utils import kube_api
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError
 from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import Lease, free, held
 
@@ -40,7 +40,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(kube_api.time, "sleep", lambda seconds: None)
     return Server()
 
 
