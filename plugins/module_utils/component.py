@@ -20,7 +20,17 @@ def unit_text(text, inputs_path):
     return text.replace("[Service]\n", "[Service]\nEnvironmentFile=-%s\n" % inputs_path, 1)
 
 
+def alive(pid):
+    """Whether a process (0: none) is there and is no zombie."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="utf-8") as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 AILS_AFTER = 10  # seconds
+API_ANSWERS_WITHIN = 5  # seconds, where it is only asked whose turn it is
 TURN_TAKES = 60  # seconds beside the wait for health; a killed run blocks others no longer than this
 TURN_WAITS = 600  # seconds for other runs
 
@@ -47,6 +57,7 @@ class Component:
                 module.fail_json(msg="%s: file %s has no content" % (wish["name"], wished["path"]))
         self.state = state or HostState(module)
         self.awaited = False
+        self.ending = 0  # the process that a restart replaces
         self.unit = Unit(module, self.wish["name"])
         self.unit_text = unit_text(self.wish["unit"], self.unit.inputs_path) if self.wish["unit"] else None
         self.result = {"restart_pending": False, "started": False, "restarted": False}
@@ -103,7 +114,10 @@ class Component:
         seconds = (self.wish["healthy"] or {}).get("within", 0) + TURN_TAKES
         with held(
             Lease(
-                Api.from_params(dict(turn, client_key=self.wish["client_key"])), turn["name"], turn["holder"], seconds
+                Api.from_params(dict(turn, client_key=self.wish["client_key"]), API_ANSWERS_WITHIN),
+                turn["name"],
+                turn["holder"],
+                seconds,
             ),
             TURN_WAITS,
         ) as other:
@@ -179,6 +193,7 @@ class Component:
             if self.unit.properties.get("ActiveState") == "failed":
                 self.unit.systemctl("reset-failed", self.unit.name)
             block = [] if oneshot else ["--no-block"]
+            self.ending = self.unit.pid
             self.unit.systemctl("restart", *(block + [self.unit.name]))
         if oneshot:
             silent.file(self.unit.inputs_path, inputs)
@@ -187,7 +202,7 @@ class Component:
         """Wait for health; fails with the unit's last log lines."""
         self.unit.refresh()
         before = self.unit.restarts
-        wrong = probing.wait(self.wish["healthy"], lambda: self.unit.crashed(before))
+        wrong = probing.wait(self.wish["healthy"], lambda: self.unit.crashed(before), self._still_the_old_one)
         if wrong is None:
             return
         log = self.unit.last_lines()
@@ -208,6 +223,10 @@ class Component:
             log=log,
             **dict(self.state.result(), **self.result),
         )
+
+    def _still_the_old_one(self):
+        """While a process ends it goes on answering, and its health says nothing of the new one's."""
+        return "the old process (%d) has not ended yet" % self.ending if alive(self.ending) else None
 
     def remove(self):
         """Take away what start() would have installed."""

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import time
 
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError, wait_for
 
 NAMESPACE = "kube-system"
+FAILS_FOR = 15  # seconds for which a write may fail beside a restart of etcd
 SKEW = 10  # seconds by which hosts' clocks may differ
 
 
@@ -73,31 +75,40 @@ class Lease:
         return None
 
     def give_back(self):
-        """Let others have it; where the API does not answer its time ends by itself."""
+        """Let others have it; where the API does not answer for so long its time ends by itself."""
         if self.taken:
-            with contextlib.suppress(ApiError):
-                self.api.request("PUT", _path(self.name), self._wish(self.taken, ""))
+            wait_for(self._kept, FAILS_FOR, pause=0.5)
             self.taken = None
+
+    def _kept(self):
+        """Try once; why it is still ours. Right after a restart of etcd a write may fail that goes well a second later."""
+        try:
+            self.api.request("PUT", _path(self.name), self._wish(self.taken, ""))
+        except ApiError as error:
+            return str(error) if error.status == 0 or error.status >= 500 else None
+        return None
 
 
 @contextlib.contextmanager
 def held(lease, within):
     """Have the Lease for a while.
 
-    Where no API server answers there is nothing to agree in, and nothing that a second restart could take away from
-    clients of the API: the caller's own gate decides alone.
+    Where no API server answers, or all fail for longer than a restart beside them explains, there is nothing to agree in,
+    and nothing that a second restart could take away from clients of the API: the caller's own gate decides alone.
 
     :arg within: seconds to wait for it.
     :returns: context manager that gives None, or who still has it after that time.
     """
 
+    fails_until = time.monotonic() + FAILS_FOR
+
     def whose():
         try:
             return lease.take()
         except ApiError as error:
-            if error.status:
+            if 0 < error.status < 500:
                 raise
-            return None
+            return str(error) if error.status and time.monotonic() < fails_until else None
 
     try:
         yield wait_for(whose, within, pause=0.5)

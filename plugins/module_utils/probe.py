@@ -76,9 +76,10 @@ def _ask_http(probe, timeout):
     return None
 
 
-def wait(probe, gave_up=None):
+def wait(probe, gave_up=None, first=None):
     """Probe until healthy, for probe['within'] seconds at the most.
 
+    :arg first: callable that returns why an answer would prove nothing yet, or None once it does.
     :arg gave_up: callable that returns a reason to stop waiting early, or None to go on.
     :returns: None when healthy, otherwise the last sentence that ask() gave.
     """
@@ -86,7 +87,7 @@ def wait(probe, gave_up=None):
     end = time.monotonic() + (60 if within is None else within)
     pause = 0.05
     while True:
-        wrong = ask(probe)
+        wrong = (first() if first else None) or ask(probe)
         if wrong is None:
             return None
         reason = gave_up() if gave_up else None

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 UNIT_DIRECTORY = "/etc/systemd/system"
 INPUTS_VARIABLE = "HARDWAY_INPUTS"
 
@@ -25,7 +27,7 @@ class Unit:
                 "systemctl",
                 "show",
                 self.name,
-                "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload,InvocationID",
+                "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload",
             ]
         )
         self.properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
@@ -93,14 +95,30 @@ class Unit:
 
         Some say what is wrong first and then how they are used, at length.
         """
-        last = self._journal(["--unit", self.name, "--lines", str(count)])
-        run = self.properties.get("InvocationID")
-        whole = self._journal(["_SYSTEMD_INVOCATION_ID=" + run, "--lines", "500"]) if run else []
+        entries = self._journal()
+        last = [text for text, dummy in entries][-count:]
+        runs = {}
+        for text, run in entries:
+            if run:
+                runs.setdefault(run, []).append(text)
+        # Of a process that ends again and again the last one may have said nothing yet.
+        whole = max(list(runs.values())[-2:], key=len, default=[])
         if len(whole) <= count or count < 6:
             return last
         first = count // 3
         return whole[:first] + ["..."] + last[first + 1 - count :]
 
-    def _journal(self, which):
-        dummy, out, dummy = self.module.run_command(["journalctl", "--no-pager", "--output", "cat"] + which)
-        return out.strip().splitlines()
+    def _journal(self, lines=1000):
+        """The newest lines, each with the invocation of the process that wrote it, or None where systemd itself did."""
+        fields = "MESSAGE,_SYSTEMD_UNIT,_SYSTEMD_INVOCATION_ID"
+        command = ["journalctl", "--no-pager", "--output", "json", "--output-fields", fields]
+        dummy, out, dummy = self.module.run_command(command + ["--unit", self.name, "--lines", str(lines)])
+        found = []
+        for line in out.splitlines():
+            entry = json.loads(line)
+            text = entry.get("MESSAGE") or ""
+            if isinstance(text, list):  # journalctl's way with what is no UTF-8
+                text = bytes(text).decode("utf-8", "replace")
+            ours = entry.get("_SYSTEMD_UNIT") == self.name
+            found.append((text, entry.get("_SYSTEMD_INVOCATION_ID") if ours else None))
+        return found

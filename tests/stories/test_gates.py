@@ -9,19 +9,21 @@ import subprocess
 import threading
 import time
 
+import pytest
 from lab_cluster import HOSTVARS, REPOSITORY, connect, group, lab, processes, restarted
 
 MEMBERS = group("etcd")
 CHANGE = json.dumps({"etcd__flags": {"snapshot-count": 30000}})
 
 
+@pytest.mark.usefixtures("healed")
 def test_with_a_member_down_no_second_one_is_restarted(on, playbook):
     """The change waits; the message says who is missing. With the member back, the next run makes it."""
     before = processes(on, MEMBERS[:-1])
     lab("stop", MEMBERS[-1])
     try:
         result = playbook("site.yml", "-e", CHANGE)
-        assert result.returncode == 2, result.stdout[-4000:]
+        assert result.returncode == 4, result.stdout[-4000:]  # a host could not be reached: docs/operations.md
         assert "etcd needs a restart for its new settings, and it was refused" in result.stdout, result.stdout[-4000:]
         assert "Mend the others first" in result.stdout
         assert restarted(before, processes(on, MEMBERS[:-1])) == set()
@@ -55,7 +57,8 @@ def overlaps(first: Watch, second: Watch) -> list[tuple[float, float]]:
     ]
 
 
-def test_two_controllers_never_restart_two_members_at_once(playbook, tmp_path):
+@pytest.mark.usefixtures("healed")
+def test_two_controllers_never_restart_two_members_at_once(tmp_path):
     """Each has its own copy of the cluster's folder, so nothing on the controller keeps them apart; both runs end well."""
     folder = HOSTVARS[MEMBERS[0]]["cluster_controller_dir"]
     shutil.copytree(folder, tmp_path / "other")
@@ -82,4 +85,3 @@ def test_two_controllers_never_restart_two_members_at_once(playbook, tmp_path):
     for number, first in enumerate(watches):
         for second in watches[number + 1 :]:
             assert not overlaps(first, second), (first.name_of_host, second.name_of_host, overlaps(first, second))
-    assert playbook("site.yml").returncode == 0

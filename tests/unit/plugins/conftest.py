@@ -293,6 +293,14 @@ def closed_port() -> int:
 # ---- systemd ----
 
 
+def journal(run: str | None, *lines: str, unit: str = "etcd.service") -> str:
+    """What journalctl --output json prints of one process's lines; None: of systemd's own."""
+    entries: list[dict[str, str]] = [
+        {"MESSAGE": line, "_SYSTEMD_UNIT": unit if run else "init.scope"} for line in lines
+    ]
+    return "".join(json.dumps(entry | ({"_SYSTEMD_INVOCATION_ID": run} if run else {})) + "\n" for entry in entries)
+
+
 class Systemd:
     """systemctl, journalctl, useradd and userdel of one host. Services are real processes with a real environment."""
 
@@ -305,7 +313,9 @@ class Systemd:
         self.processes: dict[str, subprocess.Popen] = {}
         self.exited: set[str] = set()
         self.properties: dict[str, str] = {}
-        self.journal = "first line\nlast line\n"
+        self.journal = journal("one", "first line", "last line")
+        self.slow: set[str] = set()  # units whose old process ends only when the test says so
+        self.ending: subprocess.Popen | None = None
         self.killed_at = ""
 
     def unit_file(self, name: str) -> Path:
@@ -389,14 +399,24 @@ class Systemd:
     def _stop(self, name: str) -> None:
         self.exited.discard(name)
         process = self.processes.pop(name, None)
-        if process:
+        if process and name in self.slow:
+            self.ending = process
+        elif process:
             process.kill()
             process.wait()
 
     def stop_all(self) -> None:
         """End what was started."""
+        self.slow.clear()
         for name in list(self.processes):
             self._stop(name)
+        self.end_old()
+
+    def end_old(self) -> None:
+        """End the process that a slow unit's restart left behind."""
+        if self.ending:
+            self.ending.kill()
+            self.ending.wait()
 
 
 @pytest.fixture
@@ -423,7 +443,9 @@ def systemd(tmp_path: Path, users: Users, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def host() -> SimpleNamespace:
     """The helpers of this file, for tests, which can't import it."""
-    return SimpleNamespace(run_module=run_module, run_action=run_action, load=load, FakeModule=FakeModule)
+    return SimpleNamespace(
+        run_module=run_module, run_action=run_action, load=load, FakeModule=FakeModule, journal=journal
+    )
 
 
 # ---- the Kubernetes API ----

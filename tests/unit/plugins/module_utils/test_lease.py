@@ -19,16 +19,24 @@ class Server:
     def __init__(self) -> None:
         self.found: dict[str, Any] | None = None
         self.down = False
+        self.fails = 0  # so many requests
 
     def get(self, path: str) -> dict[str, Any] | None:
         assert path == PATH + "/turns"
         if self.down:
             raise ApiError(0, "no API server answered")
+        self._fail()
         return self.found
+
+    def _fail(self) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise ApiError(500, "etcdserver: request timed out")
 
     def request(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if self.down:
             raise ApiError(0, "no API server answered")
+        self._fail()
         version = (self.found or {"metadata": {}})["metadata"].get("resourceVersion")
         if (method, path) != (("PUT", PATH + "/turns") if self.found else ("POST", PATH)):
             raise ApiError(409, "exists")
@@ -103,3 +111,33 @@ def test_an_api_that_refuses_is_told(server: Server, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(server, "get", refuse)
     with pytest.raises(ApiError, match="forbidden"), held(lease(server, "a"), 10):
         raise AssertionError("it went on")
+
+
+def test_a_write_that_fails_beside_a_restart_of_etcd_is_tried_again(server: Server) -> None:
+    """Otherwise everyone would wait until the Lease's time is over."""
+    server.fails = 2
+    with held(lease(server, "a"), 10) as other:
+        assert other is None
+        assert server.found and server.found["spec"]["holderIdentity"] == "a"
+        server.fails = 3
+    assert server.found["spec"]["holderIdentity"] == ""
+
+
+def test_an_api_that_goes_on_failing_leaves_it_to_the_gate(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its etcd may be what the run comes to mend."""
+    now = [0.0]
+    monkeypatch.setattr(kube_api.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(kube_api.time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    server.fails = 10**6
+    with held(lease(server, "a"), 600) as other:
+        assert other is None
+    assert 15 <= now[0] < 20
+
+
+def test_what_another_has_by_now_is_not_taken_back(server: Server) -> None:
+    first, second = lease(server, "a"), lease(server, "b")
+    first.take()
+    server.found = {**(server.found or {}), "metadata": {"resourceVersion": "7"}}
+    first.give_back()
+    assert server.found["spec"]["holderIdentity"] == "a"
+    assert second.take() == "a"

@@ -10,10 +10,10 @@ import pytest
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import INPUTS_VARIABLE, Unit
 
 
-def unit_of(host: SimpleNamespace, **properties: object) -> Unit:
+def unit_of(host: SimpleNamespace, journal: str = "", **properties: object) -> Unit:
     module = host.FakeModule()
     shown = "".join(f"{key}={value}\n" for key, value in properties.items())
-    module.answers = {"systemctl": (0, shown, ""), "journalctl": (0, "one\ntwo\n\n", "")}
+    module.answers = {"systemctl": (0, shown, ""), "journalctl": (0, journal, "")}
     return Unit(module, "etcd")
 
 
@@ -37,7 +37,6 @@ def test_words(host: SimpleNamespace) -> None:
     unit = unit_of(host, ActiveState="failed", SubState="failed", UnitFileState="enabled")
     assert unit.enabled
     assert unit.state == "failed (failed)"
-    assert unit.last_lines() == ["one", "two"]
     assert not unit_of(host, UnitFileState="static").enabled
 
 
@@ -75,3 +74,39 @@ def test_crashed(host: SimpleNamespace, properties: dict[str, str], crashed: boo
     assert bool(reason) is crashed
     if crashed:
         assert "result exit-code" in reason
+
+
+# ---- the journal ----
+
+USAGE = [f"usage {number}" for number in range(40)]
+
+
+def lines_of(host: SimpleNamespace, *processes: tuple[str | None, list[str]]) -> list[str]:
+    """What is told of a journal; by process, or by systemd itself (None), in the order of their lines."""
+    return unit_of(host, "".join(host.journal(run, *lines) for run, lines in processes)).last_lines()
+
+
+def test_short_logs_are_told_whole(host: SimpleNamespace) -> None:
+    assert lines_of(host, (None, ["Starting"]), ("a", ["one", "two"])) == ["Starting", "one", "two"]
+    assert lines_of(host) == []
+
+
+def test_of_a_long_one_the_first_lines_are_told_too(host: SimpleNamespace) -> None:
+    """Some say what is wrong first and then how they are used."""
+    told = lines_of(host, ("a", ["unknown flag", *USAGE]), (None, ["Failed with result"]))
+    assert told[0] == "unknown flag"
+    assert told[5] == "..."
+    assert told[-2:] == ["usage 39", "Failed with result"]
+    assert len(told) == 15
+
+
+@pytest.mark.parametrize("next_one", [[], ["only its version so far"]])
+def test_the_next_try_never_hides_the_reason_of_the_last_one(host: SimpleNamespace, next_one: list[str]) -> None:
+    """systemd starts it again and again, and the newest try may have said nothing yet."""
+    told = lines_of(host, ("a", ["unknown flag", *USAGE]), (None, ["Starting"]), ("b", next_one))
+    assert "unknown flag" in told
+
+
+def test_bytes_that_are_no_text_are_told_as_well_as_can_be(host: SimpleNamespace) -> None:
+    unit = unit_of(host, '{"MESSAGE": [104, 105, 255], "_SYSTEMD_UNIT": "etcd.service"}\n{"MESSAGE": null}\n')
+    assert unit.last_lines() == ["hi\ufffd", ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from collections import UserDict
 from collections.abc import Callable
@@ -358,6 +359,30 @@ def test_a_process_that_does_not_become_healthy_is_told_with_its_log(etcd: Host)
     assert all(word in result["msg"] for word in words)
     assert result["log"] == ["first line", "last line"]
     assert result["changed"]
+
+
+def test_the_answer_of_a_process_that_is_ending_proves_nothing(etcd: Host) -> None:
+    """etcd and API servers go on answering for a while after they were told to stop."""
+    etcd.run()
+    etcd.systemd.slow.add(NAME)
+    new_content(etcd)
+    result = etcd.run()
+    assert result["failed"]
+    assert "has not ended yet" in result["msg"]
+    etcd.systemd.end_old()
+    assert not etcd.run().get("failed")
+
+
+def test_once_the_old_process_has_ended_the_new_one_is_asked(etcd: Host) -> None:
+    etcd.run()
+    etcd.systemd.slow.add(NAME)
+    new_content(etcd)
+    ends = threading.Timer(0.5, etcd.systemd.end_old)
+    ends.start()
+    result = etcd.run(healthy={**etcd.wish["healthy"], "within": 30})
+    ends.join()
+    assert not result.get("failed"), result
+    assert result["restarted"]
 
 
 class Restarting(UserDict[str, str]):

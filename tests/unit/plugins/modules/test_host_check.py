@@ -33,7 +33,7 @@ def test_a_host_with_nothing_wrong(host: SimpleNamespace, commands: Any) -> None
 def test_a_unit_that_does_not_run_is_told_with_its_log(host: SimpleNamespace, commands: Any) -> None:
     commands.answers = {
         "systemctl show": (0, "ActiveState=failed\nSubState=failed\nMainPID=0\n", ""),
-        "journalctl": (0, "one\nunknown flag: --x\n", ""),
+        "journalctl": (0, host.journal("a", "one", "unknown flag: --x", unit="kubelet.service"), ""),
     }
     (found,) = run(host, units=["kubelet"])["findings"]
     assert found.startswith("kubelet.service is failed (failed)")
