@@ -96,17 +96,17 @@ class Unit:
         Some say what is wrong first and then how they are used, at length.
         """
         entries = self._journal()
-        last = [text for text, dummy in entries][-count:]
+        texts = [text for text, dummy in entries]
         runs = {}
-        for text, run in entries:
+        for number, (dummy, run) in enumerate(entries):
             if run:
-                runs.setdefault(run, []).append(text)
+                runs.setdefault(run, []).append(number)
         # Of a process that ends again and again the last one may have said nothing yet.
-        whole = max(list(runs.values())[-2:], key=len, default=[])
-        if len(whole) <= count or count < 6:
-            return last
+        said = max(list(runs.values())[-2:], key=len, default=[])
+        if not said or said[0] >= len(texts) - count or count < 6:
+            return texts[-count:]
         first = count // 3
-        return whole[:first] + ["..."] + last[first + 1 - count :]
+        return [texts[number] for number in said[:first]] + ["..."] + texts[first + 1 - count :]
 
     def _journal(self, lines=1000):
         """The newest lines, each with the invocation of the process that wrote it, or None where systemd itself did."""

@@ -100,6 +100,13 @@ def test_of_a_long_one_the_first_lines_are_told_too(host: SimpleNamespace) -> No
     assert len(told) == 15
 
 
+def test_what_systemd_says_hides_no_first_line(host: SimpleNamespace) -> None:
+    """etcd says fourteen lines about a wrong flag, and systemd six more about that."""
+    told = lines_of(host, ("a", ["unknown flag", *USAGE[:13]]), (None, [f"systemd {number}" for number in range(6)]))
+    assert "unknown flag" in told
+    assert told[-1] == "systemd 5"
+
+
 @pytest.mark.parametrize("next_one", [[], ["only its version so far"]])
 def test_the_next_try_never_hides_the_reason_of_the_last_one(host: SimpleNamespace, next_one: list[str]) -> None:
     """systemd starts it again and again, and the newest try may have said nothing yet."""
