@@ -11,7 +11,7 @@ import time
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError, wait_for
 
 NAMESPACE = "kube-system"
-FAILS_FOR = 15  # seconds for which a write may fail beside a restart of etcd
+FAILS_FOR = 15  # seconds for which the API may fail beside a restart of etcd
 SKEW = 10  # seconds by which hosts' clocks may differ
 
 
@@ -93,22 +93,25 @@ class Lease:
 def held(lease, within):
     """Have the Lease for a while.
 
-    Where no API server answers, or all fail for longer than a restart beside them explains, there is nothing to agree in,
-    and nothing that a second restart could take away from clients of the API: the caller's own gate decides alone.
+    Where the API fails for longer than a restart beside it explains, there is nothing to agree in, and nothing that a second
+    restart could take away from its clients: the caller's own gate decides alone.
 
     :arg within: seconds to wait for it.
     :returns: context manager that gives None, or who still has it after that time.
     """
 
-    fails_until = time.monotonic() + FAILS_FOR
+    answered = time.monotonic()
 
     def whose():
+        nonlocal answered
         try:
-            return lease.take()
+            other = lease.take()
+            answered = time.monotonic()
+            return other
         except ApiError as error:
             if 0 < error.status < 500:
                 raise
-            return str(error) if error.status and time.monotonic() < fails_until else None
+            return str(error) if time.monotonic() - answered < FAILS_FOR else None
 
     try:
         yield wait_for(whose, within, pause=0.5)

@@ -48,7 +48,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self.ended.is_set():
             asked = time.monotonic()
-            if self.host.run("curl -fsS --max-time 3 http://127.0.0.1:2381/version").rc != 0:
+            if self.host.run("curl -sS --max-time 3 http://127.0.0.1:2381/").rc != 0:
                 self.down.append((asked, time.monotonic()))
 
 

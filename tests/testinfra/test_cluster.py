@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import urllib.request
 
 import pytest
 from lab_cluster import changed, group
@@ -32,6 +34,19 @@ def test_services_are_in_the_kernel(on, name):
     host = on(name)
     assert "table ip kube-proxy" in host.check_output("nft list tables").splitlines()
     assert "KUBE-SERVICES" not in host.run("iptables-save").stdout
+
+
+def test_ports_of_pods_can_be_forwarded():
+    """Through API server, kubelet and containerd; no socat is installed on hosts."""
+    command = ["kubectl", "--namespace=kube-system", "port-forward", "deployment/coredns", ":8181"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            assert forward.stdout
+            port = forward.stdout.readline().split(" -> ")[0].rsplit(":", 1)[1]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=20) as answer:
+                assert answer.status == 200
+        finally:
+            forward.terminate()
 
 
 def test_verify_playbook_is_green(playbook):
