@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import HOSTVARS, group, processes, restarted
+from lab_cluster import group, processes, restarted, through
 
 HOSTS = group("kube_node")
 CASES = {
@@ -55,8 +55,7 @@ def test_it_stops_at_the_first_host_and_heals(what, on, playbook, kubectl):
     # What talks to the host's own API server, and that to its own etcd member, goes with it and comes back by itself.
     assert (host, unit) in changed <= {(host, name) for name in FOLLOWS[unit]}, changed
     for name in set(group("kube_apiserver")) - hosts:
-        server = f"--server=https://{HOSTVARS[name]['ansible_host']}:6443"
-        assert kubectl(server, "get", "--raw", "/readyz") == "ok"
+        assert through(kubectl, name)("get", "--raw", "/readyz") == "ok"
     mended = playbook("site.yml")
     assert mended.returncode == 0, mended.stdout[-4000:]
     assert {name for name, _unit in restarted(before, processes(on, HOSTS))} == {host}

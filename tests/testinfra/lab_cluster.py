@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -98,6 +99,11 @@ def restarted(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]
 
 
 IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
+
+
+def through(kubectl: Any, name: str) -> Any:
+    """kubectl that asks this host's API server, and not the one of the administrator's kubeconfig, which may be down."""
+    return functools.partial(kubectl, f"--server=https://{HOSTVARS[name]['ansible_host']}:6443")
 
 
 def roll_out(kubectl: Any, namespace: str) -> None:
