@@ -13,6 +13,24 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 SUPPORTED = ("1.34", "1.35", "1.36")  # minor versions whose configuration APIs the roles write
 KUBELET_MAY_LAG = 3  # https://kubernetes.io/releases/version-skew-policy/
 NODE_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$")
+# Of dicts whose keys users choose, which no argument spec can describe: what stands under each key.
+UNDER_EACH_KEY = {
+    "containerd__registries": {
+        "server": {"type": "str"},
+        "mirrors": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "url": {"type": "str", "required": True},
+                "username": {"type": "str"},
+                "password": {"type": "str", "no_log": True},
+                "ca": {"type": "path"},
+                "skip_verify": {"type": "bool"},
+                "override_path": {"type": "bool"},
+            },
+        },
+    },
+}
 SPEC_KEYS = ("type", "elements", "choices", "required", "options", "no_log")
 
 
@@ -46,6 +64,14 @@ def wrong_values(options, values):
     """
     spec = {name: _plain(option) for name, option in options.items()}
     errors = ArgumentSpecValidator(spec).validate(dict(values)).error_messages
+    for name in sorted(set(UNDER_EACH_KEY) & set(values)):
+        for key, value in values[name].items() if isinstance(values[name], dict) else ():
+            if isinstance(value, dict):
+                wrong = ArgumentSpecValidator(UNDER_EACH_KEY[name]).validate(dict(value)).error_messages
+                errors += ["%s, under %s: %s" % (name, key, message) for message in wrong]
+            else:
+                keys = ", ".join(sorted(UNDER_EACH_KEY[name]))
+                errors.append("%s: a dict with %s was expected under %s" % (name, keys, key))
     return [
         "%s. Mend it in the inventory; the reference describes it." % str(message).rstrip(".") for message in errors
     ]

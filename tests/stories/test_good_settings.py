@@ -22,7 +22,7 @@ NONE = {
         "kubelet__taints": [{"key": "a", "effect": "PreferNoSchedule"}],
     },
     "settings of DNS": {"cluster_dns__cache_seconds": 31},
-    "registries": {"containerd__registries": {"mirror.example": {"mirrors": ["https://mirror.example"]}}},
+    "registries": {"containerd__registries": {"docker.io": {"mirrors": [{"url": "https://mirror.example"}]}}},
     "days of certificates": {"cluster_certificate_days": 360},
 }
 

@@ -348,3 +348,36 @@ def test_values_that_do_not_fit_are_named_with_the_mend(values: dict[str, Any], 
 
 def test_all_values_that_do_not_fit_are_told() -> None:
     assert len(rules.wrong_values(OPTIONS, {"etcd__quota_mb": "many", "etcd__kind": "c"})) == 2
+
+
+REGISTRIES = {"containerd__registries": {"type": "dict"}}
+
+
+def registry(value: object) -> list[str]:
+    return rules.wrong_values(REGISTRIES, {"containerd__registries": {"docker.io": value}})
+
+
+def test_registries_that_fit() -> None:
+    mirror = {"url": "https://m", "username": "u", "password": "p", "ca": "/ca", "skip_verify": False}
+    assert registry({"server": "https://registry-1.docker.io", "mirrors": [mirror, {"url": "https://n"}]}) == []
+    assert registry({}) == []
+    assert rules.wrong_values(REGISTRIES, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("https://m", ["under docker.io", "mirrors, server"]),
+        ({"mirrors": ["https://m"]}, ["under docker.io", "mirrors"]),
+        ({"mirrors": [{"ca": "/ca"}]}, ["under docker.io", "mirrors", "url"]),
+        ({"mirror": []}, ["under docker.io", "mirror", "Supported parameters include: mirrors, server"]),
+    ],
+)
+def test_registries_that_do_not_fit(value: object, words: list[str]) -> None:
+    found = registry(value)
+    assert all(sentence.startswith("containerd__registries") for sentence in found)
+    assert all(any(word in sentence for sentence in found) for word in words), found
+
+
+def test_registries_that_are_no_dict_are_told_once() -> None:
+    assert len(rules.wrong_values(REGISTRIES, {"containerd__registries": 7})) == 1
