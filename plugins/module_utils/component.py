@@ -45,6 +45,17 @@ def valid(module, what, spec, wish):
     return checked.validated_parameters
 
 
+def announce(module, components):
+    """Tell systemd once of all units that changed: each time it reads every unit of the host anew."""
+    due = [component for component in components if component.due]
+    disabled = [component.unit.name for component in due if not component.unit.enabled]
+    reload = any(component.reload for component in due)
+    if disabled:  # which makes it read all units too, unless told not to
+        module.run_command(["systemctl", "enable"] + ["--no-reload"] * reload + disabled, check_rc=True)
+    if reload:
+        module.run_command(["systemctl", "daemon-reload"], check_rc=True)
+
+
 class Component:
     """One component on one host: what is wished, what is there, and the way from here to there."""
 
@@ -57,6 +68,8 @@ class Component:
                 module.fail_json(msg="%s: file %s has no content" % (wish["name"], wished["path"]))
         self.state = state or HostState(module)
         self.awaited = False
+        self.due = None  # the digest of a process that is to run
+        self.reload = False
         self.ending = 0  # the process that a restart replaces
         self.unit = Unit(module, self.wish["name"])
         self.unit_text = unit_text(self.wish["unit"], self.unit.inputs_path) if self.wish["unit"] else None
@@ -76,6 +89,12 @@ class Component:
 
     def start(self):
         """Make the wish true."""
+        self.prepare()
+        announce(self.module, [self])
+        self.launch()
+
+    def prepare(self):
+        """Everything on disk; what is left to do then is due."""
         if not self.unit_text:
             self._write()
             return
@@ -99,7 +118,8 @@ class Component:
             self.result["restarted"] = True
         if self.module.check_mode:
             return
-        self._apply(digest, unit_changed)
+        self.due = digest
+        self.reload = unit_changed or self.unit.properties.get("NeedDaemonReload") == "yes"
         self.awaited = bool(self.wish["healthy"]) and (
             fresh or self.result["restarted"] or self.wish["wait_first_start"]
         )
@@ -178,17 +198,16 @@ class Component:
             self.state.link(path, target)
         return bool(self.unit_text) and self.state.file(self.unit.path, self.unit_text)
 
-    def _apply(self, digest, unit_changed):
+    def launch(self):
+        """Start or restart what prepare() left due, once announce() has told systemd of it."""
+        if not self.due:
+            return
         # The digest is written last but one, the process started last: a run killed before leaves a process without it.
         oneshot = "Type=oneshot" in self.unit_text
-        inputs = "%s=%s\n" % (INPUTS_VARIABLE, digest)
+        inputs = "%s=%s\n" % (INPUTS_VARIABLE, self.due)
         silent = HostState(self.module)
-        if unit_changed or self.unit.properties.get("NeedDaemonReload") == "yes":
-            self.unit.systemctl("daemon-reload")
         if not oneshot:
             silent.file(self.unit.inputs_path, inputs)
-        if not self.unit.enabled:
-            self.unit.systemctl("enable", self.unit.name)
         if self.result["started"] or self.result["restarted"]:
             if self.unit.properties.get("ActiveState") == "failed":
                 self.unit.systemctl("reset-failed", self.unit.name)

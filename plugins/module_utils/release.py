@@ -158,6 +158,8 @@ class ReleaseFile:
                     with tar.extractfile(member) as source, open(os.path.join(staging, to), "wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
                     files.append(to)
+                    if not self.unpack_all and len(files) == len(self.members):
+                        break  # what else is in it need not be unpacked
         except (tarfile.TarError, OSError, EOFError) as error:
             raise Refused("%s: %s can't be unpacked: %s" % (self.name, self.url, error)) from error
         lacking = sorted(set(self.members.values()) - set(files))

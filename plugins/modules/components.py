@@ -62,7 +62,12 @@ restart_pending:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
+from ansible_collections.hardway.kubernetes.plugins.module_utils.component import (
+    COMPONENT_SPEC,
+    Component,
+    announce,
+    valid,
+)
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState
 from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, keep_images
 
@@ -81,7 +86,10 @@ def main():
     for role, options in module.params["components"].items():
         wish = dict(valid(module, role, COMPONENT_SPEC, options), restart="defer")
         components[role] = Component(module, wish, module.params["secrets"], state)
-        components[role].start()
+        components[role].prepare()
+    announce(module, components.values())
+    for component in components.values():
+        component.launch()
     for role, component in components.items():
         component.finish()
         archives = valid(module, role, IMAGES_SPEC, {"archives": module.params["images"].get(role, [])})["archives"]

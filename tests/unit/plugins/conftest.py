@@ -328,7 +328,7 @@ class Systemd:
         if self.killed_at and self.killed_at in self.ran[-1]:
             raise KeyboardInterrupt
         if command[0] == "systemctl":
-            return 0, self._systemctl(command[1], [word for word in command[2:] if not word.startswith("--")][-1:]), ""
+            return 0, self._systemctl(command[1], [word for word in command[2:] if not word.startswith("--")]), ""
         if command[0] == "journalctl":
             return 0, self.journal, ""
         if command[0] == "useradd":
@@ -351,13 +351,13 @@ class Systemd:
         return self.processes[name].unit_text
 
     def _systemctl(self, verb: str, names: list[str]) -> str:
-        name = names[0] if names else ""
+        name = names[-1] if names else ""
         if verb == "show":
             return self._show(name)
         if verb == "daemon-reload":
             self.loaded = {path.name: path.read_text() for path in self.folder.glob("*.service")}
         elif verb == "enable":
-            self.enabled.add(name)
+            self.enabled.update(names)
         elif verb == "disable":
             self.enabled.discard(name)
             self._stop(name)

@@ -107,7 +107,7 @@ def test_a_first_start_makes_everything_and_waits_for_health(etcd: Host) -> None
     modes = [stat.S_IMODE(os.stat(etcd.path(name)).st_mode) for name in ("etc/etcd", "lib/etcd", "etc/etcd/key")]
     assert modes == [0o750, 0o700, 0o600]
     assert os.readlink(etcd.path("bin/etcd")) == etcd.path("opt/1/etcd")
-    assert etcd.systemd.verbs() == ["daemon-reload", "enable", "restart"]
+    assert etcd.systemd.verbs() == ["enable", "daemon-reload", "restart"]
 
 
 def test_no_secret_is_in_the_result(etcd: Host) -> None:

@@ -235,3 +235,17 @@ def test_a_secret_file_gets_its_content_from_secrets(node: Host) -> None:
     result = node.run(secrets={secret["path"]: "hidden"})
     assert Path(secret["path"]).read_text() == "hidden"
     assert "hidden" not in str(result)
+
+
+def test_systemd_reads_its_units_once_for_all_of_them(node: Host) -> None:
+    """Each time it reads every unit of the host, which costs more than what is started."""
+    node.run()
+    told = [line for line in node.systemd.ran if " show " not in line and line.startswith("systemctl")]
+    assert told == [
+        "systemctl enable --no-reload containerd.service kubelet.service",
+        "systemctl daemon-reload",
+        "systemctl restart --no-block containerd.service",
+        "systemctl restart --no-block kubelet.service",
+    ]
+    node.run()
+    assert [line for line in node.systemd.verbs() if line != "show"] == []
