@@ -46,6 +46,9 @@ def directory(repository: Path, topology: str) -> Path:
             raise LabError(f"an inventory's path can't have a comma in it: {topology}")
         if not Path(topology).is_dir():
             raise LabError(f"there is no folder {topology} with an inventory")
+        if not any(Path(topology).glob("hosts*")):
+            # Ansible would read every file below it, and run those that can be run: in a checkout its tests, for example.
+            raise LabError(f"{topology} is no inventory folder: it has no file of hosts, such as hosts.yml")
         return Path(topology)
     path = repository / "inventory" / topology
     if not re.fullmatch(r"[A-Za-z0-9_-]+", topology) or not path.is_dir():

@@ -65,6 +65,7 @@ def test_commands_find_the_labs_inventory_kubeconfig_and_kubectl(tmp_path: Path)
 
 def test_commands_find_an_inventory_that_lies_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "hosts.yml").touch()
     lab = Lab("a", tmp_path / "clone")
     env = cli.environment(lab, State(f"{tmp_path}/mine", None, "/cache/mirror", "10.0.0.1"), {})
     assert env["ANSIBLE_INVENTORY"] == f"{tmp_path}/mine,{tmp_path}/clone/.lab/a/inventory"

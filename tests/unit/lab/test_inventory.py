@@ -58,11 +58,17 @@ def test_unknown_topology_names_those_that_exist(tmp_path: Path) -> None:
 
 def test_a_topology_with_a_slash_is_a_folder_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "hosts.yml").touch()
     (tmp_path / "inventory" / "mine").mkdir(parents=True)
     assert inventory.directory(tmp_path, f"{tmp_path}/mine") == tmp_path / "mine"
     assert inventory.directory(tmp_path, "mine") == tmp_path / "inventory" / "mine"
     with pytest.raises(LabError, match=f"there is no folder {tmp_path}/nope"):
         inventory.directory(tmp_path, f"{tmp_path}/nope")
+
+
+def test_a_folder_that_is_no_inventory_is_refused_before_ansible_runs_what_is_in_it() -> None:
+    with pytest.raises(LabError, match="no file of hosts"):
+        inventory.directory(Path("/"), str(Path(__file__).resolve().parents[3]))
 
 
 def test_a_path_that_ansible_would_split_is_refused(tmp_path: Path) -> None:
