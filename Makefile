@@ -39,5 +39,5 @@ sanity: ## ansible-test sanity on what the collection's tarball holds
 build: ## The collection's tarball
 	@$(IN_VENV) ansible-galaxy collection build --force
 
-benchmark: ## Measure install, second run and single changes on fresh lab hosts
+benchmark: ## Measure installs, reruns and single changes on fresh lab hosts (docs/benchmarks.md)
 	@$(IN_VENV) tests/benchmarks/run

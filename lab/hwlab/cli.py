@@ -59,7 +59,12 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     def making(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--topology", help=f"a folder of inventory/ (default: {lifecycle.DEFAULT_TOPOLOGY})")
+        made.add_argument(
+            "--topology",
+            metavar="FOLDER",
+            help="a folder of inventory/, or with a '/' in it the path of an inventory folder elsewhere"
+            f" (default: {lifecycle.DEFAULT_TOPOLOGY})",
+        )
         made.add_argument("--kubernetes", type=_version, metavar="VERSION", help="default: the inventory's version")
 
     making(verb("up", "Make hosts and release files, install the cluster (site.yml) and check it (verify.yml)."))

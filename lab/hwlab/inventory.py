@@ -29,8 +29,27 @@ class Topology:
     kubernetes: str | None
 
 
+def named(topology: str) -> str:
+    """How a lab remembers its topology: a folder of inventory/ by its name, any other folder by its whole path."""
+    return os.path.abspath(topology) if "/" in topology else topology
+
+
+def where(topology: str) -> str:
+    """The topology's folder, for messages."""
+    return topology if "/" in topology else f"inventory/{topology}"
+
+
 def directory(repository: Path, topology: str) -> Path:
-    """A topology's sample inventory."""
+    """A topology's inventory: a sample of the repository, or a folder of one's own, which has a '/' in its name."""
+    if "/" in topology:
+        if "," in topology:  # ansible would take it for two inventories
+            raise LabError(f"an inventory's path can't have a comma in it: {topology}")
+        if not Path(topology).is_dir():
+            raise LabError(f"there is no folder {topology} with an inventory")
+        if not any(Path(topology).glob("hosts*")):
+            # Ansible would read every file below it, and run those that can be run: in a checkout its tests, for example.
+            raise LabError(f"{topology} is no inventory folder: it has no file of hosts, such as hosts.yml")
+        return Path(topology)
     path = repository / "inventory" / topology
     if not re.fullmatch(r"[A-Za-z0-9_-]+", topology) or not path.is_dir():
         known = sorted(child.name for child in (repository / "inventory").glob("*") if child.is_dir())
@@ -47,17 +66,17 @@ def parse(name: str, listing: Mapping[str, Any]) -> Topology:
             names.update(content.get("hosts", ()))
     names |= set(variables)
     if not names:
-        raise LabError(f"inventory/{name} has no hosts: the lab would have nothing to run")
+        raise LabError(f"{where(name)} has no hosts: the lab would have nothing to run")
     addresses: dict[str, str] = {}
     for host in sorted(names):
         address = variables.get(host, {}).get("ansible_host")
         if not _HOST_NAME.fullmatch(host):
-            raise LabError(f"inventory/{name}: {host!r} can't be a host's name: small letters, digits and '-' only")
+            raise LabError(f"{where(name)}: {host!r} can't be a host's name: small letters, digits and '-' only")
         if not address:
-            raise LabError(f"inventory/{name}: host {host} has no ansible_host")
+            raise LabError(f"{where(name)}: host {host} has no ansible_host")
         if address in addresses.values():
             other = next(key for key, value in addresses.items() if value == address)
-            raise LabError(f"inventory/{name}: hosts {other} and {host} have the same ansible_host {address}")
+            raise LabError(f"{where(name)}: hosts {other} and {host} have the same ansible_host {address}")
         addresses[host] = str(address)
     versions = {str(v["cluster_version"]) for v in variables.values() if "cluster_version" in v}
     return Topology(name, addresses, versions.pop() if len(versions) == 1 else None)
@@ -79,7 +98,7 @@ def read(repository: Path, name: str) -> Topology:
         cwd="/",
     )
     if result.returncode != 0:
-        raise LabError(f"ansible can't read inventory/{name}: {(result.stderr or result.stdout).strip()}")
+        raise LabError(f"ansible can't read {where(name)}: {(result.stderr or result.stdout).strip()}")
     return parse(name, json.loads(result.stdout))
 
 

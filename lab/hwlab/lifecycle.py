@@ -92,6 +92,7 @@ def hosts_up(
     system.need_root()
     clear_lost(progress)
     before = State.read(lab)
+    topology = inventory.named(topology) if topology else None
     if before and topology and topology != before.topology:
         raise LabError(
             f"lab {lab.name!r} has topology {before.topology!r}: take it down first,"
@@ -129,7 +130,7 @@ def _hosts(lab: Lab, state: State, wanted: inventory.Topology, progress: Progres
     base = rootfs.ensure(paths.cache(), progress)
     proc.write_atomic(lab.state, json.dumps(asdict(state)) + "\n")
     network.ensure(lab.netns, network.subnet(wanted.addresses.values()))
-    with progress.step(f"{len(wanted.addresses)} hosts of inventory/{wanted.name}"):
+    with progress.step(f"{len(wanted.addresses)} hosts of {inventory.where(wanted.name)}"):
         hosts.ensure(lab, wanted.addresses, base, progress)
     inventory.write(lab, wanted, mirror_url(state), state.kubernetes)
 

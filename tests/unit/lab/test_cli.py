@@ -17,6 +17,7 @@ from hwlab.ui import LabError
     [
         (["up"], {"verb": "up", "name": "default", "topology": None, "kubernetes": None}),
         (["up", "--name", "a", "--topology", "single"], {"name": "a", "topology": "single"}),
+        (["hosts", "up", "--topology", "../mine"], {"topology": "../mine"}),
         (["up", "--kubernetes", "v1.35.4"], {"kubernetes": "1.35.4"}),
         (["hosts", "up", "--name", "a"], {"verb": "hosts", "hosts_verb": "up", "name": "a", "no_release": False}),
         (["hosts", "down", "--name", "a"], {"hosts_verb": "down", "name": "a"}),
@@ -60,6 +61,14 @@ def test_commands_find_the_labs_inventory_kubeconfig_and_kubectl(tmp_path: Path)
     assert env["KUBECONFIG"] == f"{tmp_path}/.lab/a/kubeconfig"
     assert env["PATH"] == f"{tmp_path}/.lab/a/bin:{Path(sys.executable).parent}:/bin"
     assert (env["LAB_NAME"], env["LAB_DIR"], env["HOME"]) == ("a", f"{tmp_path}/.lab/a", "/h")
+
+
+def test_commands_find_an_inventory_that_lies_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "hosts.yml").touch()
+    lab = Lab("a", tmp_path / "clone")
+    env = cli.environment(lab, State(f"{tmp_path}/mine", None, "/cache/mirror", "10.0.0.1"), {})
+    assert env["ANSIBLE_INVENTORY"] == f"{tmp_path}/mine,{tmp_path}/clone/.lab/a/inventory"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-a", "a b", "x" * 41])

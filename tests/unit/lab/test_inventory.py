@@ -56,6 +56,40 @@ def test_unknown_topology_names_those_that_exist(tmp_path: Path) -> None:
         inventory.directory(tmp_path, "nope")
 
 
+def test_a_topology_with_a_slash_is_a_folder_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "hosts.yml").touch()
+    (tmp_path / "inventory" / "mine").mkdir(parents=True)
+    assert inventory.directory(tmp_path, f"{tmp_path}/mine") == tmp_path / "mine"
+    assert inventory.directory(tmp_path, "mine") == tmp_path / "inventory" / "mine"
+    with pytest.raises(LabError, match=f"there is no folder {tmp_path}/nope"):
+        inventory.directory(tmp_path, f"{tmp_path}/nope")
+
+
+def test_a_folder_that_is_no_inventory_is_refused_before_ansible_runs_what_is_in_it() -> None:
+    with pytest.raises(LabError, match="no file of hosts"):
+        inventory.directory(Path("/"), str(Path(__file__).resolve().parents[3]))
+
+
+def test_a_path_that_ansible_would_split_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a,b").mkdir()
+    with pytest.raises(LabError, match="comma"):
+        inventory.directory(tmp_path, f"{tmp_path}/a,b")
+
+
+def test_a_folder_elsewhere_is_remembered_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert inventory.named("./mine/") == inventory.named("other/../mine") == f"{tmp_path}/mine"
+    assert inventory.named("stacked") == "stacked"
+
+
+def test_messages_name_the_folder_as_it_was_given() -> None:
+    with pytest.raises(LabError, match="^inventory/t has no hosts"):
+        inventory.parse("t", listing())
+    with pytest.raises(LabError, match="^/tmp/t has no hosts"):
+        inventory.parse("/tmp/t", listing())
+
+
 def written(lab: Lab, kubernetes: str | None = None) -> dict[str, Any]:
     topology = inventory.Topology("t", {"a": "10.0.0.2"}, None)
     inventory.write(lab, topology, "http://10.0.0.1:8080", kubernetes)
