@@ -59,6 +59,17 @@ def of_node(found: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
 
 
+def accounts(wishes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The ServiceAccounts that applied workloads run as: with nothing but a name they have no field that names us."""
+    found = {}
+    for wish in wishes:
+        name = wish.get("spec", {}).get("template", {}).get("spec", {}).get("serviceAccountName")
+        if name:
+            metadata = {"name": name, "namespace": wish["metadata"]["namespace"]}
+            found[tuple(metadata.values())] = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    return list(found.values())
+
+
 def as_list(objects: Iterable[Mapping[str, Any]]) -> str:
     """Objects as one JSON document for kubectl."""
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=1)

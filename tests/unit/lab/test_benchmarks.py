@@ -185,6 +185,16 @@ def test_only_what_was_applied_is_taken_of_an_object() -> None:
     }
 
 
+def test_accounts_of_workloads_are_found_by_their_name() -> None:
+    """A ServiceAccount that is only a name has no field whose manager would tell that it is ours."""
+    workload = {
+        "metadata": {"name": "a", "namespace": "n"},
+        "spec": {"template": {"spec": {"serviceAccountName": "b"}}},
+    }
+    (found,) = objects.accounts([workload, workload, {"metadata": {"name": "c"}}])
+    assert (found["kind"], found["metadata"]) == ("ServiceAccount", {"name": "b", "namespace": "n"})
+
+
 def test_objects_of_others_are_none_of_ours() -> None:
     assert objects.applied(FOUND, "nobody") is None
     assert objects.applied({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}) is None
