@@ -112,8 +112,10 @@ def cluster_findings(views, groups, names):
             % (names["etcd"], len(members), len(members) - 1),
         )
     _addresses(views, say)
+    _pod_networks(views, say)
+    looked_at = set()
     for host, view in views.items():
-        _networks(host, view, views, say)
+        _networks(host, view, views, looked_at, say)
         _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
         _endpoint(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
         if host in (groups.get(names["kube_node"]) or []) and not NODE_NAME.match(view["node_name"]):
@@ -152,7 +154,19 @@ def _addresses(views, say):
             say(host, "cluster_address %s is also the address of %s. Give each host its own." % (address, others))
 
 
-def _networks(host, view, views, say):
+def _pod_networks(views, say):
+    owners = {}
+    for host, view in views.items():
+        mine = _network(view["cni_pod_cidr"] or "") if view["cni_kind"] == "bridge" else None
+        if mine is not None:
+            owners.setdefault(mine, []).append(host)
+    for network, hosts in owners.items():
+        for host in hosts if len(hosts) > 1 else []:
+            others = ", ".join(other for other in hosts if other != host)
+            say(host, "cni__pod_cidr %s is also the one of %s. Give each node its own." % (network, others))
+
+
+def _networks(host, view, views, looked_at, say):
     pods, services = _network(view["pod_cidr"]), _network(view["service_cidr"])
     for name, text, network in (
         ("cluster_pod_cidr", view["pod_cidr"], pods),
@@ -161,6 +175,9 @@ def _networks(host, view, views, say):
         if network is None:
             say("", "%s %r is no network in CIDR notation, such as 10.244.0.0/16. Mend it." % (name, text))
             continue
+        if (name, text) in looked_at:  # most hosts say the same, and of each all hosts' addresses are asked
+            continue
+        looked_at.add((name, text))
         for other, other_view in views.items():
             address = _address(other_view["address"])
             if address is not None and address in network:
@@ -200,9 +217,6 @@ def _networks(host, view, views, say):
                 "cni__pod_cidr %r is no network inside cluster_pod_cidr; cni__kind bridge needs one for each node."
                 % view["cni_pod_cidr"],
             )
-        for other, other_view in views.items():
-            if other != host and mine is not None and _network(other_view["cni_pod_cidr"] or "") == mine:
-                say(host, "cni__pod_cidr %s is also the one of %s. Give each node its own." % (mine, other))
 
 
 def _minor(version):
