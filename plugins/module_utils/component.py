@@ -206,6 +206,9 @@ class Component:
         oneshot = "Type=oneshot" in self.unit_text
         inputs = "%s=%s\n" % (INPUTS_VARIABLE, self.due)
         silent = HostState(self.module)
+        if self.result["started"] and self.wish["start_when"]:
+            # Where it does not come to hold, the start fails as it would have, and tells of it in its own words.
+            probing.wait(self.wish["start_when"])
         if not oneshot:
             silent.file(self.unit.inputs_path, inputs)
         if self.result["started"] or self.result["restarted"]:
@@ -310,6 +313,7 @@ COMPONENT_SPEC = {
     "unit": {"type": "str"},
     "healthy": {"type": "dict", "options": probing.PROBE_SPEC},
     "wait_first_start": {"type": "bool", "default": True},
+    "start_when": {"type": "dict", "options": probing.PROBE_SPEC},
     "restart_gate": {
         "type": "dict",
         "options": {

@@ -151,6 +151,11 @@ options:
     description: Whether a first start waits for health. Members that need one another to come up do not.
     type: bool
     default: true
+  start_when:
+    description: What must hold before a process that does not run is started, which would end again without it, as in
+      O(healthy); it is started all the same once O(start_when.within) is over.
+    type: dict
+    suboptions: *probe
   restart_gate:
     description: A restart of a healthy process is refused unless enough of the others are healthy.
     type: dict

@@ -88,12 +88,15 @@ def main():
         components[role] = Component(module, wish, module.params["secrets"], state)
         components[role].prepare()
     announce(module, components.values())
-    for component in components.values():
-        component.launch()
-    for role, component in components.items():
-        component.finish()
-        archives = valid(module, role, IMAGES_SPEC, {"archives": module.params["images"].get(role, [])})["archives"]
-        keep_images(module, archives, state)
+    # Side by side; then those that wait for something which the others bring about.
+    for waits in (False, True):
+        wave = {role: component for role, component in components.items() if bool(component.wish["start_when"]) == waits}
+        for component in wave.values():
+            component.launch()
+        for role, component in wave.items():
+            component.finish()
+            archives = valid(module, role, IMAGES_SPEC, {"archives": module.params["images"].get(role, [])})["archives"]
+            keep_images(module, archives, state)
     told = {
         key: [component.wish["name"] for component in components.values() if component.result[key]]
         for key in ("started", "restarted")
