@@ -249,3 +249,29 @@ def test_systemd_reads_its_units_once_for_all_of_them(node: Host) -> None:
     ]
     node.run()
     assert [line for line in node.systemd.verbs() if line != "show"] == []
+
+
+def test_what_waits_for_others_is_started_after_they_are_healthy(node: Host, serve: Callable[..., Any]) -> None:
+    """A network's daemon ends again and again until the kubelet has registered its node."""
+    api = serve()
+    api.body = '{"spec": {"podCIDR": "10.244.0.0/24"}}'
+    node.wish["components"]["zeta"]["start_when"] = {"url": api.url, "expect": '"podCIDR":', "within": 1}
+    node.run()
+    assert node.order() == [
+        "systemctl restart --no-block kubelet.service",
+        "probe kubelet",
+        "systemctl restart --no-block containerd.service",
+        "probe containerd",
+    ]
+    assert len(api.asked) == 1
+    node.renew("zeta")
+    node.run()  # a restart has what the first start waited for
+    assert len(api.asked) == 1
+
+
+def test_what_never_comes_to_hold_delays_a_start_and_no_more(node: Host, serve: Callable[..., Any]) -> None:
+    api = serve()
+    api.status = 404
+    node.wish["components"]["zeta"]["start_when"] = {"url": api.url, "within": 0}
+    assert not node.run().get("failed")
+    assert all(node.pids())
