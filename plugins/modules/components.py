@@ -90,7 +90,9 @@ def main():
     announce(module, components.values())
     # Side by side; then those that wait for something which the others bring about.
     for waits in (False, True):
-        wave = {role: component for role, component in components.items() if bool(component.wish["start_when"]) == waits}
+        wave = {
+            role: component for role, component in components.items() if bool(component.wish["start_when"]) == waits
+        }
         for component in wave.values():
             component.launch()
         for role, component in wave.items():
