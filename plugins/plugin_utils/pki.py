@@ -209,11 +209,11 @@ class Pki:
             raise PkiError("the signing request for %s is not signed by its own key" % wish["path"])
         return self.sign(wish, request.public_key(), days)
 
-    def client(self, common_name, organizations, days, key_type="ecdsa-p256"):
-        """A new client key and certificate of the kubernetes authority: (certificate PEM, key PEM) as text."""
+    def client(self, common_name, organizations, days, key_type="ecdsa-p256", authority="kubernetes"):
+        """A new client key and certificate of an authority: (certificate PEM, key PEM) as text."""
         key = make_key(key_type)
         wish = {
-            "ca": "kubernetes",
+            "ca": authority,
             "common_name": common_name,
             "organizations": organizations,
             "sans": [],
