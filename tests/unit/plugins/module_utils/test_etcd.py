@@ -93,9 +93,7 @@ def test_a_server_of_another_authority_is_not_trusted(
     assert fake_etcd.asked == []
 
 
-def test_an_answer_that_is_no_json_is_shown(
-    serve: Callable[..., Any], etcd_tls: SimpleNamespace, connect: Any
-) -> None:
+def test_an_answer_that_is_no_json_is_shown(serve: Callable[..., Any], etcd_tls: SimpleNamespace, connect: Any) -> None:
     server = serve(etcd_tls, True)
     server.status, server.body = 404, "404 page not found"
     client = connect()
@@ -110,7 +108,9 @@ def test_who_does_not_serve_among_those_that_vote(fake_etcd: Any, connect: Calla
     fake_etcd.member("learner", isLearner=True)
     fake_etcd.dead.update(["ill", "learner"])
     fake_etcd.members.append({"ID": "9", "peerURLs": ["https://new:2380"]})
-    fake_etcd.members.append({"ID": "8", "name": "off", "peerURLs": ["https://off:2380"], "clientURLs": [fake_etcd.nobody]})
+    fake_etcd.members.append(
+        {"ID": "8", "name": "off", "peerURLs": ["https://off:2380"], "clientURLs": [fake_etcd.nobody]}
+    )
     client = connect("well")
     unhealthy = client.unhealthy(client.members()["members"])
     assert sorted(unhealthy) == ["https://new:2380", "ill", "off"]
@@ -210,7 +210,9 @@ def test_another_run_that_was_quicker_to_promote_is_no_error(fake_etcd: Any, con
 # ---- looking ----
 
 
-def test_a_bare_host_knows_nothing_and_is_not_touched(fake_etcd: Any, etcd_tls: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_bare_host_knows_nothing_and_is_not_touched(
+    fake_etcd: Any, etcd_tls: SimpleNamespace, tmp_path: Path
+) -> None:
     options = wish(fake_etcd, etcd_tls, tmp_path, "cp1", ca=None, client_certificate=None)
     seen = etcd.look(options)
     assert (seen["data"], seen["begun"], seen["members"]) == (False, None, None)
@@ -234,7 +236,10 @@ def test_only_a_log_is_data(tmp_path: Path) -> None:
         (None, None),
         ("", None),
         ("ETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER=a=https://1:2380\n", None),
-        ("ETCD_INITIAL_CLUSTER_STATE=new\nETCD_INITIAL_CLUSTER=b=https://2:2380,a=https://1:2380\n", ["https://1:2380", "https://2:2380"]),
+        (
+            "ETCD_INITIAL_CLUSTER_STATE=new\nETCD_INITIAL_CLUSTER=b=https://2:2380,a=https://1:2380\n",
+            ["https://1:2380", "https://2:2380"],
+        ),
     ],
 )
 def test_with_whom_a_new_cluster_was_begun(tmp_path: Path, text: str | None, begun: list[str] | None) -> None:

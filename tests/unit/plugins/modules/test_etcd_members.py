@@ -66,7 +66,11 @@ def test_announced_and_let_vote(member: Member) -> None:
     ("step", "refusal", "words"),
     [
         ("announce", "etcdserver: unhealthy cluster", "did not take this host as a new member"),
-        ("promote", "etcdserver: can only promote a learner member which is in sync with leader", "let this member vote"),
+        (
+            "promote",
+            "etcdserver: can only promote a learner member which is in sync with leader",
+            "let this member vote",
+        ),
     ],
 )
 def test_what_fails_says_what_etcd_said_and_where_to_look(member: Member, step: str, refusal: str, words: str) -> None:
