@@ -98,7 +98,7 @@ class Unit:
         entries = self._journal()
         texts = [text for text, dummy in entries]
         runs = {}
-        for number, (dummy, run) in enumerate(entries):
+        for number, run in enumerate(run for dummy, run in entries):
             if run:
                 runs.setdefault(run, []).append(number)
         # Of a process that ends again and again the last one may have said nothing yet.

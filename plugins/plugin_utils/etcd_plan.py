@@ -82,7 +82,8 @@ def _beside(seen, peers, members):
             findings[host] = [
                 "holds no data, but the cluster lists it as member %s, which has served. A member can't start anew as the "
                 "same one. Bring its disk back; or, on another member's host, remove it (etcdctl member remove %x, with the "
-                "options in docs/operations.md) and run again: it joins as a new one." % (member["name"], int(member["id"]))
+                "options in docs/operations.md) and run again: it joins as a new one."
+                % (member["name"], int(member["id"]))
             ]
         else:
             steps[host] = JOIN
