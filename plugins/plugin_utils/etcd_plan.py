@@ -51,8 +51,8 @@ def _without(seen, peers):
     for host in empty if served else []:
         findings[host] = [
             "holds no data of etcd, there is some on %s, and no member answers (%s). A new member joins through the others: "
-            "see that most of them run (journalctl -u etcd there), and run again."
-            % (" and ".join(served), seen[host]["reason"])
+            "bring these up first (journalctl -u etcd there; site.yml --limit %s), and run again."
+            % (" and ".join(served), seen[host]["reason"], ",".join(served))
         ]
     if empty and silent and not served:
         findings[""] = [

@@ -68,7 +68,7 @@ def test_none_begins_beside_data_that_has_served() -> None:
     _steps, findings = plan(seen, PEERS)
     assert sorted(findings) == ["cp2", "cp3"]
     assert "there is some on cp1, and no member answers (Connection refused)" in findings["cp2"][0]
-    assert "journalctl -u etcd" in findings["cp2"][0]
+    assert "site.yml --limit cp1" in findings["cp2"][0]
 
 
 def test_the_last_copy_is_never_overruled_by_emptied_members() -> None:
