@@ -23,6 +23,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         specs = {role: _options(role) for role in self._task.args["roles"]}
         findings = rules.unknown_names(task_vars, specs)
+        known = {}
         for options in specs.values():
             values = {}
             for name in options:
@@ -33,7 +34,11 @@ class ActionModule(ActionBase):
                 except AnsibleError as error:
                     findings.append("%s can't be worked out: %s" % (name, error.message))
             findings += rules.wrong_values(options, values)
-        return dict(result, changed=False, findings=findings, view=self._task.args["view"])
+            known.update(values)
+        view = self._task.args["view"]
+        if view.get("api_names"):  # only API servers ask etcd
+            findings += rules.given_etcd(known)
+        return dict(result, changed=False, findings=findings, view=view)
 
 
 def _options(role):

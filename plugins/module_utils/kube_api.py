@@ -67,6 +67,18 @@ def in_words(missing):
     return "; ".join("%s: %s" % entry for entry in sorted(missing.items()))
 
 
+def client_context(ca, certificate, key):
+    """An SSL context that trusts one authority and shows a client certificate; all PEM text, and the key is in memory only."""
+    context = ssl.create_default_context(cadata=ca)
+    handle = os.memfd_create("client")
+    try:
+        os.write(handle, (certificate.strip() + "\n" + key).encode())
+        context.load_cert_chain("/proc/self/fd/%d" % handle)
+    finally:
+        os.close(handle)
+    return context
+
+
 class ApiError(Exception):
     """The API refused a request; status is the HTTP status, or 0 where no server answered."""
 
@@ -86,13 +98,7 @@ class Api:
     def __init__(self, servers, ca, certificate, key, timeout=15):
         self.servers = list(servers)
         self.timeout = timeout
-        self.context = ssl.create_default_context(cadata=ca)
-        handle = os.memfd_create("client")
-        try:
-            os.write(handle, (certificate.strip() + "\n" + key).encode())
-            self.context.load_cert_chain("/proc/self/fd/%d" % handle)
-        finally:
-            os.close(handle)
+        self.context = client_context(ca, certificate, key)
         self.connection = None
 
     @classmethod

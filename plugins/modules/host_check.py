@@ -65,6 +65,10 @@ options:
     type: list
     elements: path
     default: []
+  given_certificates:
+    description: The same for certificates that the inventory gives, each with the name of its variable.
+    type: dict
+    default: {}
   minimum_days:
     description: Days of life below which a certificate is a finding.
     type: int
@@ -182,18 +186,21 @@ class Check:
     def certificates(self):
         """Findings for certificates that end soon; returns the days of the one that ends first."""
         least = None
-        for path in self.wish["certificates"]:
+        given = self.wish["given_certificates"]
+        for path in self.wish["certificates"] + list(given):
             code, out, error = self.module.run_command(["openssl", "x509", "-in", path + ".crt", "-noout", "-enddate"])
             if code != 0:
-                self.findings.append("%s.crt is missing or unreadable. Run site.yml to have it issued." % path)
+                mend = "written" if path in given else "issued"
+                self.findings.append("%s.crt is missing or unreadable. Run site.yml to have it %s." % (path, mend))
                 continue
             days = int((ssl.cert_time_to_seconds(out.strip().split("=", 1)[1]) - time.time()) // DAY)
             least = days if least is None else min(least, days)
             if days < self.wish["minimum_days"]:
-                self.findings.append(
-                    "%s.crt %s. Run site.yml with the tag certificates to have it renewed, then without tags."
-                    % (path, "ends in %d days" % days if days >= 0 else "has expired %d days ago" % -days)
-                )
+                mend = "Run site.yml with the tag certificates to have it renewed, then without tags."
+                if path in given:
+                    mend = "Put a newer one and its key into the inventory (%s), then run site.yml." % given[path]
+                ends = "ends in %d days" % days if days >= 0 else "has expired %d days ago" % -days
+                self.findings.append("%s.crt %s. %s" % (path, ends, mend))
         return least
 
     def disk(self):
@@ -243,6 +250,12 @@ class Check:
             self.findings.append(
                 "etcd has %d members (%s) and the inventory names %d." % (len(members), names, wish["members"])
             )
+        for member in members:
+            if member.get("isLearner"):
+                self.findings.append(
+                    "etcd's member %s does not vote yet: a run that added it did not finish. Run site.yml."
+                    % (member.get("name") or "unnamed")
+                )
         for error in status.get("errors") or []:
             self.findings.append("etcd reports: %s" % error)
         if not status.get("leader"):
@@ -257,6 +270,7 @@ def main():
             "units": {"type": "list", "elements": "str", "default": []},
             "probes": {"type": "list", "elements": "dict", "default": [], "options": options},
             "certificates": {"type": "list", "elements": "path", "default": []},
+            "given_certificates": {"type": "dict", "default": {}},
             "minimum_days": {"type": "int", "default": 14},
             "minimum_free_percent": {"type": "int", "default": 10},
             "paths": {"type": "list", "elements": "path", "default": ["/", "/var/lib"]},

@@ -40,6 +40,14 @@ options:
     description: The archives of P(hardway.kubernetes.image_archives#module), by the name of the role that loads them.
     type: dict
     default: {}
+  etcd:
+    description: On hosts that run etcd, the options of P(hardway.kubernetes.etcd_members#module) that say where to look - name,
+      peer_url, servers, wal_dir and bootstrap.
+    type: dict
+    default: {}
+  client_key:
+    description: Key of an hour's access to etcd as PEM text. Set by the action plugin.
+    type: str
   secrets:
     description: Contents of files that are marked secret, by path. Set by the action plugin, so that no log holds them.
     type: dict
@@ -76,6 +84,10 @@ restarts:
   returned: always
   type: list
   elements: str
+etcd:
+  description: What P(hardway.kubernetes.etcd_members#module) sees here, RV(hardway.kubernetes.etcd_members#module:seen).
+  returned: when O(etcd) is given
+  type: dict
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
@@ -84,6 +96,7 @@ found:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
+from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import ETCD_SPEC, by_url, look
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_certificates import (
     CERTIFICATES_SPEC,
     HostCertificates,
@@ -102,6 +115,8 @@ def main():
             "components": {"type": "dict", "default": {}},
             "roles": {"type": "list", "elements": "str"},
             "images": {"type": "dict", "default": {}},
+            "etcd": {"type": "dict", "default": {}},
+            "client_key": {"type": "str", "no_log": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "pki_dir": {"type": "path"},
             "passphrase": {"type": "str", "no_log": True},
@@ -132,6 +147,12 @@ def main():
             result["todo"].append(role)
         if component.result["restarted"] or component.result["started"]:
             result["restarts"].append(role)
+    if wish["etcd"]:
+        wished = valid(module, "etcd", ETCD_SPEC, wish["etcd"])
+        result["etcd"] = look(wished, wish["client_key"])
+        member = by_url(result["etcd"]["members"] or [], wished["peer_url"])
+        if member and member["learner"] and "etcd" not in result["todo"]:
+            result["todo"].append("etcd")
     module.exit_json(**result)
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) the hardway.kubernetes authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Gives an action plugin an hour's access to the API: no standing administrator's key lies on any host."""
+"""Gives an action plugin an hour's access to the API, or to etcd: no standing administrator's key lies on any host."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki,
 HOUR = 1 / 24
 
 
-def access(pki):
-    """Options of a module for an hour as system:masters. Raises PkiError."""
-    certificate, key = pki.client("hardway.kubernetes", ["system:masters"], HOUR)
-    return {"ca": pki.read("kubernetes-ca.crt"), "client_certificate": certificate, "client_key": key}
+def access(pki, authority="kubernetes"):
+    """Options of a module for an hour as system:masters, or as a client of another authority's servers. Raises PkiError."""
+    groups = ["system:masters"] if authority == "kubernetes" else []
+    certificate, key = pki.client("hardway.kubernetes", groups, HOUR, authority=authority)
+    return {"ca": pki.read(authority + "-ca.crt"), "client_certificate": certificate, "client_key": key}
 
 
 class ApiAction(ActionBase):

@@ -61,6 +61,38 @@ def public_half(private_pem):
         return None
 
 
+def why_no_authority(text):
+    """Why PEM text is no authority to trust, in words, or None."""
+    try:
+        certificates = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return "holds no certificate"
+    return _why_ended(certificates[0])
+
+
+def why_no_client(certificate_text, key_text):
+    """Why a certificate and a key, given as PEM text, are no client's, in words, or None. The words hold nothing of the key."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_text.encode())
+    except ValueError:
+        return "the certificate is none"
+    try:
+        key = serialization.load_pem_private_key(key_text.encode(), None)
+    except TypeError:
+        return "the key has a passphrase; take it away and keep the variable in a vault"
+    except ValueError:
+        return "the key is none"
+    if public_pem(key.public_key()) != public_pem(certificate.public_key()):
+        return "the key does not belong to the certificate"
+    ended = _why_ended(certificate)
+    return ended and "the certificate " + ended
+
+
+def _why_ended(certificate):
+    end = certificate.not_valid_after_utc
+    return "has ended on %s" % end.date() if end < datetime.datetime.now(datetime.UTC) else None
+
+
 class Pki:
     """The folder with the three authorities, the ServiceAccount key pair and the key that encrypts secrets at rest.
 
@@ -209,11 +241,11 @@ class Pki:
             raise PkiError("the signing request for %s is not signed by its own key" % wish["path"])
         return self.sign(wish, request.public_key(), days)
 
-    def client(self, common_name, organizations, days, key_type="ecdsa-p256"):
-        """A new client key and certificate of the kubernetes authority: (certificate PEM, key PEM) as text."""
+    def client(self, common_name, organizations, days, key_type="ecdsa-p256", authority="kubernetes"):
+        """A new client key and certificate of an authority: (certificate PEM, key PEM) as text."""
         key = make_key(key_type)
         wish = {
-            "ca": "kubernetes",
+            "ca": authority,
             "common_name": common_name,
             "organizations": organizations,
             "sans": [],

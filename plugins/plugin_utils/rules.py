@@ -9,6 +9,7 @@ import ipaddress
 import re
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils import pki
 
 SUPPORTED = ("1.34", "1.35", "1.36")  # minor versions whose configuration APIs the roles write
 KUBELET_MAY_LAG = 3  # https://kubernetes.io/releases/version-skew-policy/
@@ -84,11 +85,51 @@ def _plain(option):
     return plain
 
 
+GIVEN = "kube_apiserver__etcd_"  # variables for an etcd that someone else runs
+
+
+def given_etcd(values):
+    """Sentences about an etcd that someone else runs, as one host's variables name it. They hold nothing of its key.
+
+    :arg values: dict of name to value.
+    """
+    endpoints = values.get(GIVEN + "endpoints") or []
+    texts = {name: values.get(GIVEN + name) or "" for name in ("ca", "certificate", "key")}
+    if not isinstance(endpoints, list) or not all(isinstance(text, str) for text in texts.values()):
+        return []  # its type is a finding already
+    if not endpoints:
+        return [
+            "%s%s is set, and %sendpoints names no members. Name them, or take it away." % (GIVEN, name, GIVEN)
+            for name in sorted(texts)
+            if texts[name]
+        ]
+    found = [
+        "%sendpoints holds %r, which is not https://host:port. Mend it." % (GIVEN, endpoint)
+        for endpoint in endpoints
+        if not re.match(r"^https://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$", str(endpoint))
+    ]
+    found += [
+        "%s%s is empty, and the members in %sendpoints can't be asked without it. Give its PEM text."
+        % (GIVEN, name, GIVEN)
+        for name in sorted(texts)
+        if not texts[name]
+    ]
+    if found or not pki.HAS_CRYPTOGRAPHY:
+        return found
+    wrong = pki.why_no_authority(texts["ca"])
+    if wrong:
+        found.append("%sca %s. Give the PEM text of etcd's authority." % (GIVEN, wrong))
+    wrong = pki.why_no_client(texts["certificate"], texts["key"])
+    if wrong:
+        found.append("%scertificate and %skey are no client's: %s." % (GIVEN, GIVEN, wrong))
+    return found
+
+
 def cluster_findings(views, groups, names):
     """Sentences by host ('' for the whole inventory) about what only shows across hosts.
 
-    :arg views: dict of host to dict with address, node_name, version, endpoint, api_names, pod_cidr, service_cidr,
-        dns_address, node_mask, cni_kind, cni_pod_cidr.
+    :arg views: dict of host to dict with address, node_name, version, endpoint, api_names, etcd_endpoints, pod_cidr,
+        service_cidr, dns_address, node_mask, cni_kind, cni_pod_cidr.
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
     """
@@ -98,19 +139,13 @@ def cluster_findings(views, groups, names):
         if sentence not in found.setdefault(host, []):
             found[host].append(sentence)
 
+    _etcd(views, groups, names, say)
     for part, group in names.items():
-        if not groups.get(group):
+        if not groups.get(group) and part != "etcd":
             say(
                 "",
                 "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")),
             )
-    members = groups.get(names["etcd"]) or []
-    if members and len(members) % 2 == 0:
-        say(
-            "",
-            "the group %s has %d members, an even number: it survives no more losses than %d would. Add one or take one out."
-            % (names["etcd"], len(members), len(members) - 1),
-        )
     _addresses(views, say)
     _pod_networks(views, say)
     looked_at = set()
@@ -121,6 +156,43 @@ def cluster_findings(views, groups, names):
         if host in (groups.get(names["kube_node"]) or []) and not NODE_NAME.match(view["node_name"]):
             say(host, "cluster_node_name %r is no DNS name in lower case. Set one." % view["node_name"])
     return {host: sentences for host, sentences in found.items() if sentences}
+
+
+def _etcd(views, groups, names, say):
+    group, members = names["etcd"], groups.get(names["etcd"]) or []
+    if members and len(members) % 2 == 0:
+        say(
+            "",
+            "the group %s has %d members, an even number: it survives no more losses than %d would. Add one or take one out."
+            % (group, len(members), len(members) - 1),
+        )
+    # Only hosts with an API server know whether someone else runs etcd, and not all of them are in every run.
+    given = {}
+    for host in groups.get(names["kube_apiserver"]) or []:
+        if host in views:
+            endpoints = views[host]["etcd_endpoints"]
+            given[host] = sorted(map(str, endpoints)) if isinstance(endpoints, list) else []
+    if members and any(given.values()):
+        say(
+            "",
+            "the group %s holds %s, and %sendpoints names an etcd that someone else runs. Empty the one or the other."
+            % (group, ", ".join(members), GIVEN),
+        )
+    elif not members and given and not any(given.values()):
+        say(
+            "",
+            "the group %s is missing or empty. Name the hosts that run etcd in it, or an etcd that someone else runs in "
+            "%sendpoints." % (group, GIVEN),
+        )
+    elif not members:
+        for host, endpoints in given.items():
+            others = [other for other in given if given[other] != endpoints]
+            if others:
+                say(
+                    host,
+                    "%sendpoints is another one than on %s. All API servers must keep their data in one etcd: set it for all "
+                    "alike." % (GIVEN, ", ".join(others)),
+                )
 
 
 def _network(text):

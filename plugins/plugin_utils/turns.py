@@ -8,6 +8,7 @@ other controllers wait for their turn as well.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import getpass
 import os
@@ -20,6 +21,33 @@ from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import 
 LEASE = "hardway-restarts"  # one for all that has a gate, so that etcd and API servers never take turns at once
 
 
+class Turn:
+    """A host's turn at one component, and what is known of the last one.
+
+    :arg stream: the component's lock file, locked.
+    """
+
+    def __init__(self, stream, name, host):
+        self.stream, self.host = stream, host
+        stream.seek(0)
+        run, dummy, reason = stream.read().partition("\n")
+        self.refused = None  # why this host is left as it is, as a module's result
+        if run == str(os.getppid()):
+            self.refused = {
+                "failed": True,
+                "changed": False,
+                "msg": "%s was left as it is here: its new settings failed on another host. %s" % (name, reason),
+            }
+
+    def ended(self, result):
+        """Remember for the next host of this run whether it went well."""
+        if self.refused:
+            return
+        self.stream.truncate(0)
+        if result.get("failed") or result.get("unreachable"):
+            self.stream.write("%d\n%s: see that host's message." % (os.getppid(), self.host))
+
+
 class TurnsAction(ActionBase):
     """An action that may have to restart processes which others stand in for."""
 
@@ -27,26 +55,23 @@ class TurnsAction(ActionBase):
 
     def _take_turn(self, wish, task_vars):
         """Restart one component on this host, once it is this host's turn."""
-        with open(self._turn_path(wish["name"], task_vars), "a+", encoding="utf-8") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            turn.seek(0)
-            run, dummy, reason = turn.read().partition("\n")
-            if run == str(os.getppid()):
-                return {
-                    "failed": True,
-                    "changed": False,
-                    "msg": "%s was left as it is here: its new settings failed on another host. %s"
-                    % (wish["name"], reason),
-                }
+        with self._turn(wish["name"], task_vars) as turn:
+            if turn.refused:
+                return turn.refused
             try:
                 wish = self._with_lease(wish, task_vars)
             except PkiError as error:
                 return {"failed": True, "changed": False, "msg": str(error)}
             result = self._run(dict(wish, restart="now"), task_vars)
-            turn.truncate(0)
-            if result.get("failed") or result.get("unreachable"):
-                turn.write("%d\n%s: see that host's message." % (os.getppid(), task_vars["inventory_hostname"]))
+            turn.ended(result)
         return result
+
+    @contextlib.contextmanager
+    def _turn(self, name, task_vars):
+        """Wait for this host's turn at a component, and have it while the context lasts."""
+        with open(self._turn_path(name, task_vars), "a+", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield Turn(stream, name, task_vars["inventory_hostname"])
 
     def _with_lease(self, wish, task_vars):
         """The wish with access to the Lease that runs of other controllers look at too."""

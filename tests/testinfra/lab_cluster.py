@@ -64,18 +64,38 @@ def lab(*arguments: str) -> None:
     subprocess.run([str(REPOSITORY / "bin" / "lab"), verb, "--name", os.environ["LAB_NAME"], *rest], check=True)
 
 
+SERVERS = group("kube_apiserver")
+NODES = group("kube_node")
+MANAGERS = list(dict.fromkeys(group("kube_controller_manager") + group("kube_scheduler")))
+# Nodes for ordinary workloads; where every node has an API server beside it, all of them.
+WORKERS = [name for name in NODES if name not in SERVERS] or NODES
+# Nodes, and whoever needs the API and has no server beside it, have a balancer of their own.
+BALANCED = list(dict.fromkeys(NODES + [name for name in MANAGERS if name not in SERVERS]))
+# Every host of the cluster; the inventory may have others, which nothing touches.
+HOSTS = list(dict.fromkeys(group("etcd") + SERVERS + MANAGERS + NODES))
+
+# Which hosts run a service.
 UNITS = {
-    "etcd": ["etcd"],
-    "kube_apiserver": ["kube-apiserver"],
-    "kube_controller_manager": ["kube-controller-manager"],
-    "kube_scheduler": ["kube-scheduler"],
-    "kube_node": ["containerd", "kubelet", "flanneld", "kube-proxy", "load-balancer"],
+    "etcd": group("etcd"),
+    "kube-apiserver": SERVERS,
+    "kube-controller-manager": group("kube_controller_manager"),
+    "kube-scheduler": group("kube_scheduler"),
+    "load-balancer": BALANCED,
+    "containerd": NODES,
+    "kubelet": NODES,
+    "flanneld": NODES,
+    "kube-proxy": NODES,
 }
 
 
 def units(name: str) -> list[str]:
     """The services that a host runs."""
-    return [unit for part, names in UNITS.items() if name in group(part) for unit in names]
+    return [unit for unit, names in UNITS.items() if name in names]
+
+
+def inventories(*more: str) -> list[str]:
+    """Options that give ansible-playbook the lab's inventories and more of them."""
+    return [word for path in [*os.environ["ANSIBLE_INVENTORY"].split(","), *more] for word in ("-i", path)]
 
 
 def processes(on: Any, names: list[str]) -> dict[str, dict[str, str]]:

@@ -10,19 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from hardening import look, table, words
-from lab_cluster import HOSTVARS, group
+from lab_cluster import HOSTS, HOSTVARS, NODES, UNITS, group
 
-GROUP_OF = {
-    "etcd": "etcd",
-    "kube-apiserver": "kube_apiserver",
-    "kube-controller-manager": "kube_controller_manager",
-    "kube-scheduler": "kube_scheduler",
-    "load-balancer": "kube_node",
-    "containerd": "kube_node",
-    "kubelet": "kube_node",
-    "flanneld": "kube_node",
-    "kube-proxy": "kube_node",
-}
 CONTROL_PLANE = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
 EXPOSURES = {words(row["unit"])[0]: float(row["exposure"]) for row in table("Sandboxes")}
 SECRET_TEXT = r"BEGIN [A-Z ]*PRIVATE KEY|eyJhbGciOi[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}"
@@ -69,7 +58,7 @@ print(json.dumps({
     "texts": {path: text(path) for path in files if path.endswith((".yaml", ".conf")) and os.path.isfile(path)},
     "authorities": {path: hashlib.sha256(open(path, "rb").read()).hexdigest() for path in files if path.endswith("ca.crt")},
 }))
-""" % (list(GROUP_OF),)
+""" % (list(UNITS),)
 
 
 class Host:
@@ -257,7 +246,7 @@ ITEMS = {
         "etcd",
         lambda host: (
             host.flag("etcd", "trusted-ca-file") == host.flag("etcd", "peer-trusted-ca-file") == "/etc/etcd/pki/ca.crt"
-            and host.authorities["/etc/etcd/pki/ca.crt"] != host.authorities["/etc/kubernetes/pki/ca.crt"]
+            and host.authorities["/etc/etcd/pki/ca.crt"] != host.authorities.get("/etc/kubernetes/pki/ca.crt")
         ),
     ),
     # The administrator's kubeconfig is a client certificate, and nothing else is set up for people.
@@ -316,8 +305,10 @@ def facts(on, kubectl):
 
     def _facts(name):
         if name not in seen:
-            node = HOSTVARS[name].get("cluster_node_name", name.lower())
-            configz = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
+            configz = {}
+            if name in NODES:
+                node = HOSTVARS[name].get("cluster_node_name", name.lower())
+                configz = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
             seen[name] = Host(look(on(name), FACTS), configz)
         return seen[name]
 
@@ -327,11 +318,11 @@ def facts(on, kubectl):
 class TestSandboxes:
     """systemd's own judgement of each unit."""
 
-    ON = [(unit, name) for unit, owner in GROUP_OF.items() for name in group(owner)]
+    ON = [(unit, name) for unit, names in UNITS.items() for name in names]
 
     def test_targets(self):
         """Every unit has a documented figure, and the control plane's are as good as promised."""
-        assert set(EXPOSURES) == set(GROUP_OF)
+        assert set(EXPOSURES) == set(UNITS)
         assert all(EXPOSURES[unit] <= 2.5 for unit in CONTROL_PLANE)
 
     @pytest.mark.parametrize(("unit", "name"), ON)
@@ -350,7 +341,7 @@ class TestSandboxes:
         else:
             assert sorted(weakened) == sorted(documented)
 
-    @pytest.mark.parametrize("name", group("kube_node"))
+    @pytest.mark.parametrize("name", NODES)
     def test_mounts_of_volumes_reach_the_containers(self, facts, name):
         """kubelet and containerd see the host's own mounts; any setting that gave them others would cut volumes off."""
         assert facts(name).units["kubelet"]["mounts"]
@@ -366,9 +357,7 @@ class TestBenchmark:
         assert list(ITEMS) == numbers
         assert set(numbers) >= LISTED
 
-    @pytest.mark.parametrize(
-        ("item", "name"), [(item, name) for item in ITEMS for name in group(GROUP_OF[ITEMS[item][0]])]
-    )
+    @pytest.mark.parametrize(("item", "name"), [(item, name) for item in ITEMS for name in UNITS[ITEMS[item][0]]])
     def test_item(self, facts, item, name):
         """It passes, or is listed with its reason; what passes is not listed."""
         assert bool(ITEMS[item][1](facts(name))) == (item not in LISTED)
@@ -425,7 +414,7 @@ stats = {path: os.stat(path) for path in found}
 names = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
 print(json.dumps({"users": users, "secrets": {path: [names.get(s.st_uid, str(s.st_uid)), "%%03o" %% (s.st_mode & 0o777)]
                                              for path, s in stats.items()}}))
-""" % (list(GROUP_OF),)
+""" % (list(UNITS),)
 
 
 @pytest.fixture(scope="session")
@@ -441,7 +430,7 @@ def secrets(on):
     return _secrets
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 class TestSecretsOnDisk:
     """Private keys wherever they lie, the key of secrets at rest, etcd's data, audit logs, tokens of pods, registries' passwords."""
 
@@ -465,7 +454,8 @@ class TestSecretsOnDisk:
             wished = fits[0][1] or re.fullmatch(fits[0][0], path).group(1)
             assert owner == wished, path
             assert mode == "600", path
-        assert facts(name).files["/var/lib/kubelet"] == [0o750, "root", "root"]
+        if name in NODES:
+            assert facts(name).files["/var/lib/kubelet"] == [0o750, "root", "root"]
 
     def test_no_secret_is_readable_by_another_user(self, secrets, name):
         """Opened as each component's user and as nobody: everyone's own, and nothing else."""
@@ -473,12 +463,12 @@ class TestSecretsOnDisk:
         for user, sees in found["users"].items():
             own = [path for path, (owner, _mode) in found["secrets"].items() if owner == user]
             assert sorted(sees["reads"]) == sorted(own), user
-            if user in GROUP_OF and user != "load-balancer":
+            if user in UNITS and user != "load-balancer":
                 assert own, f"{user} reads nothing, so nothing was tried"
 
     def test_users_have_no_login_and_no_group_but_their_own(self, secrets, name):
         """What one component may do is never another's by a group."""
-        users = {user: sees for user, sees in secrets(name)["users"].items() if user in GROUP_OF}
+        users = {user: sees for user, sees in secrets(name)["users"].items() if user in UNITS}
         assert users
         for user, sees in users.items():
             assert (sees["groups"], sees["locked"]) == ([user], True)
@@ -604,7 +594,7 @@ def traffic(kubectl):
         kubectl("delete", "namespace", "test-spoken", "--wait=false")
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 def test_no_secret_in_a_log_or_a_process_list(on, traffic, diff, name):
     """The whole journal, all command lines (on one host those during a run too), units' settings, and the API's audit log."""
     told = look(on(name), SPOKEN)

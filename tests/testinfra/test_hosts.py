@@ -5,21 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import group
+from lab_cluster import HOSTS, HOSTVARS, SERVERS, UNITS, group
 
-UNITS = {
-    "etcd": ("etcd", "etcd"),
-    "kube-apiserver": ("kube_apiserver", "kube-apiserver"),
-    "kube-controller-manager": ("kube_controller_manager", "kube-controller-manager"),
-    "kube-scheduler": ("kube_scheduler", "kube-scheduler"),
-    "load-balancer": ("kube_node", "load-balancer"),
-    "containerd": ("kube_node", "root"),
-    "kubelet": ("kube_node", "root"),
-    "flanneld": ("kube_node", "root"),
-    "kube-proxy": ("kube_node", "kube-proxy"),
-}
-UNPRIVILEGED = [unit for unit, (dummy, user) in UNITS.items() if user != "root"]
-ON = [(unit, host) for unit, (owner, dummy) in UNITS.items() for host in group(owner)]
+ROOTS = ("containerd", "kubelet", "flanneld")
+ON = [(unit, host) for unit, names in UNITS.items() for host in names]
+SIGNERS = list(dict.fromkeys(SERVERS + group("kube_controller_manager")))
 
 
 @pytest.mark.parametrize(("unit", "name"), ON)
@@ -30,10 +20,10 @@ def test_service_runs_as_its_user_and_comes_back_at_boot(on, unit, name):
     assert service.is_running
     assert service.is_enabled
     pid = int(host.check_output(f"systemctl show -P MainPID {unit}"))
-    assert host.file(f"/proc/{pid}").user == UNITS[unit][1]
+    assert host.file(f"/proc/{pid}").user == ("root" if unit in ROOTS else unit)
 
 
-@pytest.mark.parametrize(("unit", "name"), [(unit, group(UNITS[unit][0])[0]) for unit in UNPRIVILEGED])
+@pytest.mark.parametrize(("unit", "name"), [(unit, names[0]) for unit, names in UNITS.items() if unit not in ROOTS])
 def test_sandbox(on, unit, name):
     """An unprivileged service can write nowhere but where it must, and gain nothing."""
     shown = on(name).check_output(f"systemctl show {unit}")
@@ -54,7 +44,7 @@ def test_sandbox(on, unit, name):
     assert int(status.split()[1], 16) == (net_admin if unit == "kube-proxy" else 0)
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 def test_secrets_are_readable_by_their_owner_alone(on, name):
     """Each private key 0600; no key of an authority anywhere; no token or key in a world-readable place."""
     host = on(name)
@@ -78,16 +68,17 @@ def test_encryption_key_is_secret(on, name):
     assert (file.user, file.mode) == ("kube-apiserver", 0o600)
 
 
-@pytest.mark.parametrize("name", group("kube_scheduler"))
+@pytest.mark.parametrize("name", SIGNERS)
 def test_service_account_key_goes_only_to_signers(on, name):
-    """Hosts that sign tokens have the key; nothing but the two that sign can read it."""
+    """Hosts that sign tokens have the key; nothing but the one or two that sign there can read it."""
     found = on(name).check_output("find / -xdev -name service-account.key -printf '%u %m\\n' | sort").split("\n")
-    assert found == ["kube-apiserver 600", "kube-controller-manager 600"]
+    signing = [unit for unit in ("kube-apiserver", "kube-controller-manager") if name in UNITS[unit]]
+    assert found == [f"{unit} 600" for unit in signing]
 
 
-@pytest.mark.parametrize("name", [host for host in group("kube_node") if host not in group("kube_apiserver")])
-def test_workers_cannot_sign_tokens(on, name):
-    """A worker has no ServiceAccount key."""
+@pytest.mark.parametrize("name", [host for host in HOSTS if host not in SIGNERS])
+def test_others_cannot_sign_tokens(on, name):
+    """A worker, and whoever else does not sign, has no ServiceAccount key."""
     assert on(name).check_output("find / -xdev -name 'service-account*'") == ""
 
 
@@ -98,7 +89,7 @@ def test_etcd_data_is_private(on, name):
     assert (data.user, data.mode) == ("etcd", 0o700)
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 def test_what_listens_on_loopback_only(on, name):
     """Health and metrics without authentication are for this host alone."""
     listing = on(name).check_output("ss -Hlnt")
@@ -109,17 +100,33 @@ def test_what_listens_on_loopback_only(on, name):
         assert port != "10255", "the kubelet's read-only port is open"
 
 
-@pytest.mark.parametrize("name", group("etcd"))
-def test_api_server_talks_to_its_local_member_only(on, name):
-    """Stacked: no API server depends on another host's etcd."""
+@pytest.mark.parametrize("name", SERVERS)
+def test_which_members_an_api_server_talks_to(on, name):
+    """To the one beside it only, where there is one: it depends on no other host's etcd; otherwise to all of them."""
+    members = ["127.0.0.1"] if name in group("etcd") else [HOSTVARS[host]["ansible_host"] for host in group("etcd")]
     command = on(name).check_output("tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID kube-apiserver)/cmdline")
-    assert [line for line in command.splitlines() if line.startswith("--etcd-servers=")] == [
-        "--etcd-servers=https://127.0.0.1:2379"
-    ]
+    (servers,) = [line for line in command.splitlines() if line.startswith("--etcd-servers=")]
+    assert servers == "--etcd-servers=" + ",".join(f"https://{member}:2379" for member in members)
+
+
+@pytest.mark.parametrize("name", [host for host in HOSTS if host not in group("kube_node")])
+def test_a_host_that_is_no_node_carries_nothing_of_one(on, name):
+    """No kubelet, no containerd, no network of pods."""
+    host = on(name)
+    there = host.check_output("systemctl list-unit-files --plain --no-legend --type=service")
+    assert [unit for unit in ("containerd", "kubelet", "flanneld", "kube-proxy") if f"{unit}.service" in there] == []
+    for path in ("/usr/local/bin/kubelet", "/usr/local/bin/containerd", "/opt/cni"):
+        assert not host.file(path).exists, path
+
+
+@pytest.mark.parametrize("name", group("etcd"))
+def test_what_begins_a_member_is_gone_once_it_serves(on, name):
+    """A member whose disk is emptied must not begin another cluster by itself."""
+    assert not on(name).file("/etc/etcd/bootstrap.env").exists
 
 
 def test_one_etcd_leader_and_all_members_started(on):
-    """Three members, one leader."""
+    """As many as the inventory has, and one leader that all of them know."""
     host = on(group("etcd")[0])
     tls = "--cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key"
     statuses = json.loads(

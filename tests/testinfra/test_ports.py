@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from hardening import look, table
-from lab_cluster import HOSTVARS, group
+from lab_cluster import HOSTS, HOSTVARS
 
 ROWS = table("Open ports")
 LOOPBACK = ("127.0.0.1", "::1")
@@ -62,7 +62,7 @@ def documented(units: list[str]) -> set[tuple[str, str, str, str]]:
     return found
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 def test_only_documented_ports_listen(sockets, name):
     """Who listens where, and every line of the table that concerns this host is still true."""
     seen = set()
@@ -72,7 +72,7 @@ def test_only_documented_ports_listen(sockets, name):
     assert seen == documented(sockets(name)["units"])
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 def test_only_documented_ports_answer_from_outside(sockets, name):
     """All 65535 TCP ports, tried from another machine of the network."""
     address = HOSTVARS[name]["ansible_host"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from hardening import look, table
-from lab_cluster import REPOSITORY, group
+from lab_cluster import HOSTS, REPOSITORY
 
 ROWS = table("Open ports")
 CIPHERS = yaml.safe_load((REPOSITORY / "roles/cluster/vars/main.yml").read_text())["__cluster__ciphers"]
@@ -132,7 +132,7 @@ def test_every_cipher_has_its_number():
     assert sorted(CIPHERS) == sorted(NUMBERS)
 
 
-@pytest.mark.parametrize("name", group("all")[:1])
+@pytest.mark.parametrize("name", HOSTS[:1])
 def test_the_scanner_finds_a_weak_server(scans, name):
     """Old versions, ciphers without forward secrecy and with CBC are noticed where there are any."""
     weak = scans(name)["weak"]
@@ -140,7 +140,7 @@ def test_the_scanner_finds_a_weak_server(scans, name):
     assert {0x002F, 0x009C, 0xC013} <= set(weak["TLS 1.2"])
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 def test_tls_is_spoken_where_the_table_says_so(scans, name):
     """Each TCP port speaks TLS, or is documented not to."""
     ports = scans(name)["ports"]
@@ -152,7 +152,7 @@ def test_tls_is_spoken_where_the_table_says_so(scans, name):
             assert set(answers) == {row["TLS"] == "yes"}, row
 
 
-@pytest.mark.parametrize("name", group("all"))
+@pytest.mark.parametrize("name", HOSTS)
 def test_only_current_versions_and_ciphers(scans, name):
     """TLS 1.2 and 1.3, forward secrecy and authenticated encryption, whatever is offered."""
     speaking = [(unit, port, accepted) for unit, port, accepted in scans(name)["ports"] if accepted]

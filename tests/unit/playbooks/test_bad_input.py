@@ -1,7 +1,8 @@
-"""Bad input stops site.yml before any host is touched: the sample's hosts do not exist here, so a touch would be an error."""
+"""Bad input stops a playbook before any host is touched: the samples' hosts do not exist here, so a touch would be an error."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,11 +15,11 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 
 
-def run(*arguments: str) -> str:
-    """Run site.yml on the sample inventory and give its output on one line; it must fail without touching a host."""
+def run(*arguments: str, playbook: str = "site.yml", inventory: str = "stacked") -> str:
+    """Run a playbook on a sample inventory and give its output on one line; it must fail without touching a host."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     result = subprocess.run(
-        [str(PLAYBOOK), "-i", "inventory/stacked", "site.yml", *arguments],
+        [str(PLAYBOOK), "-i", f"inventory/{inventory}", playbook, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -76,10 +77,96 @@ def test_a_worker_that_is_newer_than_the_api_servers(tmp_path):
     assert "worker1: cluster_version 1.36.3 is newer than 1.35.4 on cp1" in run("-i", str(extra))
 
 
-def test_another_shape_is_no_stacked_cluster():
-    """stacked.yml says what would make it one."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    command = [str(PLAYBOOK), "-i", "inventory/stacked", "playbooks/stacked.yml", "-e", "cluster_etcd_group=worker"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment)
-    assert result.returncode == 2
-    assert "Stacked means etcd beside each API server" in re.sub(r"\s+", " ", result.stdout + result.stderr)
+def test_an_even_number_of_members_of_their_own(tmp_path):
+    """External etcd: a fourth host brings nothing."""
+    extra = tmp_path / "more.yml"
+    extra.write_text("all: {children: {etcd: {hosts: {etcd4: {ansible_host: 192.168.60.34}}}}}\n")
+    output = run("-i", str(extra), inventory="external_etcd")
+    assert "the group etcd has 4 members, an even number: it survives no more losses than 3 would" in output
+
+
+def test_a_member_with_the_address_of_another_host(tmp_path):
+    """Of the same group or of another one."""
+    extra = tmp_path / "more.yml"
+    extra.write_text("all: {hosts: {etcd2: {ansible_host: 192.168.60.31}, etcd3: {ansible_host: 192.168.60.11}}}\n")
+    output = run("-i", str(extra), inventory="external_etcd")
+    assert "etcd2: cluster_address 192.168.60.31 is also the address of etcd1" in output
+    assert "etcd3: cluster_address 192.168.60.11 is also the address of cp1" in output
+
+
+SHAPES = {
+    ("single", "stacked"): ["Single means one host for the whole control plane", "playbooks/stacked.yml"],
+    ("stacked", "external_etcd"): [
+        "the groups etcd and kube_apiserver hold different hosts",
+        "Stacked means etcd beside",
+    ],
+    ("stacked", "single"): ["the group kube_apiserver has only 1 of the hosts", "playbooks/single.yml"],
+    ("external_etcd", "stacked"): ["the groups etcd and kube_apiserver both hold cp1, cp2, cp3", "nothing else"],
+    ("external_etcd", "fully_manual"): ["kube_scheduler and kube_apiserver hold different hosts"],
+    ("fully_manual", "external_etcd"): ["the groups kube_apiserver and kube_node both hold cp1, cp2, cp3"],
+}
+
+
+@pytest.mark.parametrize(("playbook", "inventory"), SHAPES)
+def test_an_inventory_of_another_shape(playbook, inventory):
+    """Each topology's playbook says which groups do not fit, and that site.yml would take them."""
+    output = run(playbook=f"playbooks/{playbook}.yml", inventory=inventory)
+    for word in [*SHAPES[playbook, inventory], f"The inventory is no {playbook.replace('_', ' ')} cluster", "site.yml"]:
+        assert word in output
+
+
+# ---- an etcd that someone else runs ----
+
+
+def key_pair(folder: Path) -> tuple[str, str]:
+    """A certificate that signed itself and its key, as PEM text."""
+    paths = [folder / "etcd.crt", folder / "etcd.key"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "9",
+    ]
+    command += ["-subj", "/CN=etcd", "-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run(command, check=True, capture_output=True)
+    return paths[0].read_text(), paths[1].read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"kube_apiserver__etcd_endpoints": ["10.0.0.9:2379"]},
+            ["holds '10.0.0.9:2379', which is not https://host:port"],
+        ),
+        ({"kube_apiserver__etcd_endpoints": "10.0.0.9"}, ["kube_apiserver__etcd_endpoints", "list"]),
+        ({"kube_apiserver__etcd_endpoints": []}, ["the group nobody is missing or empty", "names no members"]),
+        ({"kube_apiserver__etcd_ca": "x"}, ["kube_apiserver__etcd_ca holds no certificate"]),
+        ({"kube_apiserver__etcd_certificate": ""}, ["kube_apiserver__etcd_certificate is empty"]),
+        ({"kube_apiserver__etcd_key": "x"}, ["are no client's: the key is none"]),
+        ({"cluster_etcd_group": "etcd"}, ["the group etcd holds etcd1, etcd2, etcd3", "Empty the one or the other"]),
+    ],
+)
+def test_an_etcd_of_someone_else(tmp_path, change, words):
+    """Each mistake in its own words; the key is in none of them, however much is told."""
+    certificate, key = key_pair(tmp_path)
+    given = {
+        "cluster_etcd_group": "nobody",
+        "kube_apiserver__etcd_endpoints": ["https://10.0.0.9:2379"],
+        "kube_apiserver__etcd_ca": certificate,
+        "kube_apiserver__etcd_certificate": certificate,
+        "kube_apiserver__etcd_key": key,
+    }
+    extra = tmp_path / "given.json"
+    extra.write_text(json.dumps({**given, **change}))
+    output = run("-e", f"@{extra}", "-vvv", inventory="external_etcd")
+    for word in words:
+        assert word in output
+    for line in key.splitlines()[1:-1]:
+        assert line not in output

@@ -169,19 +169,30 @@ def pki(made_pki: Pki, tmp_path: Path) -> Pki:
     return Pki(str(folder))
 
 
-@pytest.fixture(scope="session")
-def tls(made_pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def make_tls(pki: Pki, folder: Path, authority: str) -> SimpleNamespace:
     """Paths of ca, a server's and a client's certificate and key, and another authority that signed none of them."""
-    folder = tmp_path_factory.mktemp("tls")
-    found = SimpleNamespace(ca=f"{made_pki.folder}/kubernetes-ca.crt", other_ca=f"{made_pki.folder}/etcd-ca.crt")
+    other = "etcd" if authority == "kubernetes" else "kubernetes"
+    found = SimpleNamespace(ca=f"{pki.folder}/{authority}-ca.crt", other_ca=f"{pki.folder}/{other}-ca.crt")
     for usage, names in (("server", ["127.0.0.1", "localhost"]), ("client", [])):
         key = make_key("ecdsa-p256")
-        wish = {"ca": "kubernetes", "common_name": usage, "sans": names, "usages": [usage]}
-        for ending, text in (("crt", made_pki.sign(wish, key.public_key(), 30)), ("key", key_pem(key).decode())):
+        wish = {"ca": authority, "common_name": usage, "sans": names, "usages": [usage]}
+        for ending, text in (("crt", pki.sign(wish, key.public_key(), 30)), ("key", key_pem(key).decode())):
             path = folder / f"{usage}.{ending}"
             path.write_text(text)
             setattr(found, f"{usage}_{ending}", str(path))
     return found
+
+
+@pytest.fixture(scope="session")
+def tls(made_pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """As make_tls, of the kubernetes authority."""
+    return make_tls(made_pki, tmp_path_factory.mktemp("tls"), "kubernetes")
+
+
+@pytest.fixture(scope="session")
+def etcd_tls(made_pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """As make_tls, of the etcd authority."""
+    return make_tls(made_pki, tmp_path_factory.mktemp("etcd-tls"), "etcd")
 
 
 # ---- servers ----
@@ -546,3 +557,87 @@ def api(serve: Callable[..., Server], tls: SimpleNamespace) -> FakeApi:
         "client_key": Path(tls.client_key).read_text(),
     }
     return FakeApi(server, params)
+
+
+# ---- etcd ----
+
+
+class FakeEtcd:
+    """Members of one cluster of etcd, each a loopback server that speaks its JSON gateway, with its own words for refusals."""
+
+    def __init__(self, start: Callable[[], Server], closed_port: int) -> None:
+        self.start, self.nobody = start, f"https://127.0.0.1:{closed_port}"
+        self.servers: dict[str, Server] = {}
+        self.members: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, str, Any]] = []
+        self.dead: set[str] = set()  # members without a leader
+        self.refusals: dict[str, list[tuple[int, str]]] = {"add": [], "promote": []}  # one for each question, then none
+
+    def url(self, name: str) -> str:
+        """A member's address for clients; nobody listens at a stranger's."""
+        return self.servers[name].url if name in self.servers else self.nobody
+
+    def member(self, name: str, **more: Any) -> str:
+        """Add a member that serves; returns its address for clients."""
+        server = self.servers[name] = self.start()
+        server.respond = lambda handler: self.respond(name, handler)
+        number = str(1000 + len(self.members))
+        entry = {"ID": number, "name": name, "peerURLs": [self.peer(name)], "clientURLs": [server.url]}
+        self.members.append({**entry, **more})
+        return server.url
+
+    def peer(self, name: str) -> str:
+        """A member's address for the others."""
+        return f"https://{name}:2380"
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """What is listed of a member."""
+        return next(entry for entry in self.members if self.peer(name) in entry["peerURLs"])
+
+    def respond(self, name: str, handler: Any) -> None:
+        """Answer one request to one member."""
+        length = int(handler.headers.get("Content-Length") or 0)
+        body = json.loads(handler.rfile.read(length)) if length else None
+        self.asked.append((name, handler.path, body))
+        status, answer = self.answer(name, handler.path, body)
+        handler.answer(status, json.dumps(answer))
+
+    def answer(self, name: str, path: str, body: Any) -> tuple[int, Any]:
+        """Status and body."""
+        if path == "/health":
+            dead = {"health": "false", "reason": "RAFT NO LEADER"}
+            return (503, dead) if name in self.dead else (200, {"health": "true", "reason": ""})
+        if self.entry(name).get("isLearner"):
+            return 400, {"code": 9, "message": "etcdserver: rpc not supported for learner"}
+        if name in self.dead:
+            return 503, {"code": 14, "message": "etcdserver: request timed out"}
+        verb = path.rpartition("/")[2]
+        header = {"cluster_id": "77", "member_id": self.entry(name)["ID"], "raft_term": "2"}
+        if self.refusals.get(verb):
+            status, message = self.refusals[verb].pop(0)
+            return status, {"code": 9, "message": message}
+        if verb == "add":
+            if any(set(body["peerURLs"]) & set(entry["peerURLs"]) for entry in self.members):
+                return 400, {"code": 9, "message": "etcdserver: Peer URLs already exists"}
+            if any(entry.get("isLearner") for entry in self.members):
+                return 400, {"code": 9, "message": "etcdserver: too many learner members in cluster"}
+            new = {"ID": str(2000 + len(self.members)), "peerURLs": body["peerURLs"], "isLearner": body["isLearner"]}
+            self.members.append(new)
+            return 200, {"header": header, "member": new, "members": self.members}
+        if verb == "promote":
+            found = next((entry for entry in self.members if entry["ID"] == body["ID"]), None)
+            if found is None:
+                return 404, {"code": 5, "message": "etcdserver: member not found"}
+            if not found.pop("isLearner", False):
+                return 400, {"code": 9, "message": "etcdserver: can only promote a learner member"}
+        return 200, {"header": header, "members": self.members}
+
+    def verbs(self) -> list[str]:
+        """What was asked that changes something."""
+        return [path.rpartition("/")[2] for _name, path, _body in self.asked if path.endswith(("/add", "/promote"))]
+
+
+@pytest.fixture
+def fake_etcd(serve: Callable[..., Server], etcd_tls: SimpleNamespace, closed_port: int) -> FakeEtcd:
+    """A cluster of etcd that has no members yet; it demands certificates of its own authority."""
+    return FakeEtcd(lambda: serve(etcd_tls, True), closed_port)

@@ -38,3 +38,23 @@ def test_a_variable_that_can_not_be_worked_out_is_a_finding(host: SimpleNamespac
 
 def test_every_finding_at_once(host: SimpleNamespace) -> None:
     assert len(view(host, etcd__quota_mb="much", kubelet__lables={}, cluster_name="{{ nowhere }}")["findings"]) == 3
+
+
+def test_an_etcd_of_someone_else_is_checked_where_an_api_server_asks_it(host: SimpleNamespace, pki: Any) -> None:
+    certificate, key = pki.client("cluster", [], 30, authority="etcd")
+    variables = {
+        "kube_apiserver__etcd_endpoints": ["https://etcd.example.com:2379"],
+        "kube_apiserver__etcd_ca": pki.read("etcd-ca.crt"),
+        "kube_apiserver__etcd_certificate": pki.client("another", [], 30)[0],
+        "kube_apiserver__etcd_key": key,
+    }
+    args = {"roles": ["cluster", "kube_apiserver"], "view": {"api_names": ["kubernetes"]}}
+    result = host.run_action("inventory_view", args, task_vars=variables)
+    (found,) = result["findings"]
+    assert "the key does not belong to the certificate" in found
+    assert "PRIVATE" not in str(result)
+    variables["kube_apiserver__etcd_certificate"] = certificate
+    assert host.run_action("inventory_view", args, task_vars=variables)["findings"] == []
+    variables["kube_apiserver__etcd_key"] = ""
+    args["view"] = {"api_names": []}
+    assert host.run_action("inventory_view", args, task_vars=variables)["findings"] == []

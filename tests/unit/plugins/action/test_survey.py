@@ -163,3 +163,30 @@ def test_it_works_with_a_real_module(host: SimpleNamespace, users: Any, survey: 
     result = host.run_action("survey", args)
     assert result["todo"] == []
     assert "PRIVATE" not in str(result)
+
+
+# ---- etcd ----
+
+LOOK = {"name": "cp1", "peer_url": "https://cp1:2380", "servers": [], "wal_dir": "/wal", "bootstrap": "/env"}
+
+
+def test_a_host_looks_at_etcd_with_an_hours_access(survey: Survey) -> None:
+    survey.run(etcd=LOOK)
+    (asked,) = survey.asked
+    assert {name: asked["etcd"][name] for name in LOOK} == LOOK
+    assert asked["etcd"]["ca"] == survey.pki.read("etcd-ca.crt")
+    assert "PRIVATE KEY" in asked["client_key"]
+    assert "PRIVATE" not in str(asked["etcd"])
+    assert survey.pki.read("etcd-ca.key") not in str(asked)
+
+
+def test_before_there_are_authorities_a_host_looks_at_its_disk_only(survey: Survey, tmp_path: Path) -> None:
+    survey.run(etcd=LOOK, pki_dir=str(tmp_path / "none"))
+    (asked,) = survey.asked
+    assert asked["etcd"] == LOOK
+    assert "client_key" not in asked
+
+
+def test_a_host_without_etcd_gets_no_access(survey: Survey) -> None:
+    survey.run(etcd={})
+    assert "client_key" not in survey.asked[0]

@@ -69,6 +69,16 @@ def test_certificates(host: SimpleNamespace, commands: Any, days: int, words: st
         assert "tag certificates" in result["findings"][0]
 
 
+def test_a_certificate_that_the_inventory_gives_is_renewed_there(host: SimpleNamespace, commands: Any) -> None:
+    end = datetime.now(UTC) + timedelta(days=3, hours=1)
+    commands.answers = {"openssl x509": (0, f"notAfter={end:%b %d %H:%M:%S %Y} GMT\n", "")}
+    (found,) = run(host, given_certificates={"/pki/etcd-given": "kube_apiserver__etcd_certificate"})["findings"]
+    assert found == (
+        "/pki/etcd-given.crt ends in 3 days. Put a newer one and its key into the inventory "
+        "(kube_apiserver__etcd_certificate), then run site.yml."
+    )
+
+
 def test_the_certificate_that_ends_first_counts_and_real_openssl_is_understood(
     host: SimpleNamespace, tls: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -132,6 +142,19 @@ def test_etcd_with_a_member_too_few_and_an_alarm(host: SimpleNamespace, commands
         "etcd has 2 members (a, unnamed) and the inventory names 3.",
         "etcd reports: NOSPACE",
     ]
+
+
+def test_etcd_with_a_member_that_does_not_vote_yet(host: SimpleNamespace, commands: Any) -> None:
+    members = {"members": [{"name": "a"}, {"name": "b", "isLearner": True}, {"name": "c"}]}
+    commands.answers = {
+        "/usr/local/bin/etcdctl": lambda command: (
+            0,
+            json.dumps(members if "member" in command else [{"Status": {"leader": 1}}]),
+            "",
+        )
+    }
+    (found,) = run(host, etcd=ETCD)["findings"]
+    assert found.startswith("etcd's member b does not vote yet")
 
 
 @pytest.mark.parametrize("status", [{"leader": 0}, {}])

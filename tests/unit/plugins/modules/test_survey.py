@@ -340,3 +340,39 @@ def test_defaults_are_those_of_the_modules(made: Host) -> None:
     assert made.survey()["todo"] == ["etcd"]
     made.wish["components"]["etcd"]["files"][0]["mode"] = "0600"
     assert made.survey()["todo"] == []
+
+
+# ---- etcd's members ----
+
+
+def look_at(fake_etcd: Any, etcd_tls: SimpleNamespace, tmp_path: Path, *servers: str) -> dict[str, Any]:
+    return {
+        "etcd": {
+            "name": "cp1",
+            "peer_url": fake_etcd.peer("cp1"),
+            "servers": [fake_etcd.url(name) for name in servers],
+            "wal_dir": str(tmp_path / "wal"),
+            "bootstrap": str(tmp_path / "bootstrap.env"),
+            "ca": Path(etcd_tls.ca).read_text(),
+            "client_certificate": Path(etcd_tls.client_crt).read_text(),
+        },
+        "client_key": Path(etcd_tls.client_key).read_text(),
+    }
+
+
+def test_members_of_etcd_are_told(host: SimpleNamespace, fake_etcd: Any, etcd_tls: Any, tmp_path: Path) -> None:
+    fake_etcd.member("cp1")
+    (tmp_path / "wal").mkdir()
+    (tmp_path / "wal" / "1.wal").touch()
+    result = host.run_module("survey", look_at(fake_etcd, etcd_tls, tmp_path, "cp1"))
+    assert (result["todo"], result["changed"]) == ([], False)
+    assert result["etcd"]["data"]
+    assert [entry["name"] for entry in result["etcd"]["members"]] == ["cp1"]
+
+
+def test_a_learner_has_to_be_promoted(host: SimpleNamespace, fake_etcd: Any, etcd_tls: Any, tmp_path: Path) -> None:
+    fake_etcd.member("cp1", isLearner=True)
+    fake_etcd.member("cp2")
+    result = host.run_module("survey", look_at(fake_etcd, etcd_tls, tmp_path, "cp1", "cp2"))
+    assert (result["todo"], result["restarts"]) == (["etcd"], [])
+    assert fake_etcd.verbs() == []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, key_pem, make_key
 
 NAMES = {part: part for part in ("etcd", "kube_apiserver", "kube_controller_manager", "kube_scheduler", "kube_node")}
 HOSTS = ["cp1", "cp2", "cp3", "w1", "w2"]
@@ -20,6 +21,7 @@ def stacked() -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
             "node_name": host,
             "version": "1.36.3",
             "endpoint": "",
+            "etcd_endpoints": [],
             "api_names": ["kubernetes", "10.96.0.1", f"192.168.60.{number}", "api.example.com", "fd00::1"],
             "pod_cidr": "10.244.0.0/16",
             "service_cidr": "10.96.0.0/16",
@@ -65,7 +67,11 @@ def test_a_good_inventory_has_no_findings() -> None:
 @pytest.mark.parametrize("part", sorted(NAMES))
 def test_a_missing_or_empty_group(part: str, members: list[str] | None) -> None:
     found = only(findings(**{part: members}))
-    assert found == (f"the group {part} is missing or empty. Name the hosts that run {part.replace('_', '-')} in it.")
+    words = f"the group {part} is missing or empty. Name the hosts that run {part.replace('_', '-')} in it"
+    if part == "etcd":
+        assert found == words + ", or an etcd that someone else runs in kube_apiserver__etcd_endpoints."
+    else:
+        assert found == words + "."
 
 
 def test_groups_may_have_other_names() -> None:
@@ -86,6 +92,104 @@ def test_an_even_number_of_etcd_members(count: int) -> None:
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_an_odd_number_of_etcd_members(count: int) -> None:
     assert findings(etcd=HOSTS[:count]) == {}
+
+
+# ---- an etcd that someone else runs ----
+
+GIVEN = ["https://etcd.example.com:2379"]
+
+
+def test_an_etcd_of_someone_else_instead_of_the_group() -> None:
+    assert findings({"etcd_endpoints": GIVEN}, etcd=[]) == {}
+    assert findings({"etcd_endpoints": GIVEN}, etcd=None) == {}
+
+
+def test_the_group_and_an_etcd_of_someone_else_are_one_too_many() -> None:
+    found = only(findings({"etcd_endpoints": GIVEN}))
+    assert found.startswith("the group etcd holds cp1, cp2, cp3, and kube_apiserver__etcd_endpoints names")
+    assert "Empty the one or the other." in found
+
+
+def test_api_servers_with_different_stores() -> None:
+    views, groups = stacked()
+    groups["etcd"] = []
+    for host in ("cp1", "cp2"):
+        views[host]["etcd_endpoints"] = GIVEN
+    found = rules.cluster_findings(views, groups, NAMES)
+    assert sorted(found) == ["cp1", "cp2", "cp3"]
+    assert "is another one than on cp1, cp2." in found["cp3"][0]
+
+
+def test_a_run_without_api_servers_does_not_miss_the_group() -> None:
+    views, groups = stacked()
+    groups["etcd"] = []
+    assert rules.cluster_findings({"w1": views["w1"]}, groups, NAMES) == {}
+
+
+@pytest.mark.parametrize("wrong", ["https://etcd.example.com:2379", None, 3])
+def test_endpoints_that_are_no_list_are_left_to_the_check_of_types(wrong: Any) -> None:
+    assert findings({"etcd_endpoints": wrong}) == {}
+
+
+@pytest.fixture
+def given(pki: Pki) -> dict[str, Any]:
+    """Variables of an etcd that someone else runs, all right."""
+    certificate, key = pki.client("cluster", [], 30, authority="etcd")
+    return {
+        "kube_apiserver__etcd_endpoints": GIVEN,
+        "kube_apiserver__etcd_ca": pki.read("etcd-ca.crt"),
+        "kube_apiserver__etcd_certificate": certificate,
+        "kube_apiserver__etcd_key": key,
+    }
+
+
+def test_given_etcd_that_is_whole_or_absent(given: dict[str, Any]) -> None:
+    assert rules.given_etcd(given) == []
+    assert rules.given_etcd({}) == []
+    assert rules.given_etcd({**dict.fromkeys(given, ""), "kube_apiserver__etcd_endpoints": []}) == []
+    assert rules.given_etcd({**given, "kube_apiserver__etcd_endpoints": "no list"}) == []
+
+
+@pytest.mark.parametrize("name", ["ca", "certificate", "key"])
+def test_given_etcd_of_which_a_part_is_missing_or_too_much(given: dict[str, Any], name: str) -> None:
+    (found,) = rules.given_etcd({**given, f"kube_apiserver__etcd_{name}": ""})
+    assert found.startswith(f"kube_apiserver__etcd_{name} is empty")
+    (found,) = rules.given_etcd({f"kube_apiserver__etcd_{name}": "x"})
+    assert found.startswith(f"kube_apiserver__etcd_{name} is set, and kube_apiserver__etcd_endpoints names no members")
+
+
+@pytest.mark.parametrize("endpoint", ["http://etcd:2379", "etcd:2379", "https://etcd", "https://etcd:2379/x", "", 2379])
+def test_given_etcd_at_an_address_that_is_none(given: dict[str, Any], endpoint: Any) -> None:
+    (found,) = rules.given_etcd({**given, "kube_apiserver__etcd_endpoints": [endpoint, "https://[fd00::1]:2379"]})
+    assert found == f"kube_apiserver__etcd_endpoints holds {endpoint!r}, which is not https://host:port. Mend it."
+
+
+def test_given_etcd_with_the_wrong_texts_tells_no_key(given: dict[str, Any], pki: Pki) -> None:
+    other = pki.client("cluster", [], 30)[1]
+    locked = key_pem(make_key("ecdsa-p256"), "open sesame").decode()
+    old = pki.client("cluster", [], -1 / 48)[0]
+    cases = {
+        "kube_apiserver__etcd_ca": {"x": "holds no certificate"},
+        "kube_apiserver__etcd_certificate": {"x": "the certificate is none", old: "does not belong to"},
+        "kube_apiserver__etcd_key": {"x": "the key is none", other: "does not belong to", locked: "has a passphrase"},
+    }
+    for name, texts in cases.items():
+        for text, words in texts.items():
+            (found,) = rules.given_etcd({**given, name: text})
+            assert words in found
+            assert name in found
+            assert "PRIVATE" not in found
+            assert not [line for line in text.splitlines()[1:-1] if line in found]
+
+
+def test_given_etcd_with_certificates_that_have_ended(given: dict[str, Any], pki: Pki) -> None:
+    certificate, key = pki.client("cluster", [], -1 / 48, authority="etcd")
+    (found,) = rules.given_etcd(
+        {**given, "kube_apiserver__etcd_certificate": certificate, "kube_apiserver__etcd_key": key}
+    )
+    assert "the certificate has ended on " in found
+    (found,) = rules.given_etcd({**given, "kube_apiserver__etcd_ca": certificate})
+    assert "kube_apiserver__etcd_ca has ended on " in found
 
 
 # ---- networks ----

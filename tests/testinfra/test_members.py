@@ -1,0 +1,77 @@
+"""Members of etcd that lost their disk or were removed by hand: nothing is guessed, and what the message says to do works."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+from lab_cluster import SERVERS, changed, group, processes, restarted
+
+MEMBERS = group("etcd")
+pytestmark = pytest.mark.skipif(
+    bool(set(MEMBERS) & set(SERVERS)) or len(MEMBERS) < 3, reason="for etcd on hosts of its own"
+)
+REST, LAST = MEMBERS[:-1], MEMBERS[-1:]
+TLS = "--cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key"
+TRIES_FOR = 8  # seconds in which a unit that fails is started again a few times
+
+
+def etcdctl(on, *words):
+    """What etcdctl says on a host that has not lost anything."""
+    return on(REST[0]).check_output(f"etcdctl {TLS} --endpoints=https://127.0.0.1:2379 {' '.join(words)}")
+
+
+def listed(on):
+    """Members by name, those that do not vote left out."""
+    members = json.loads(etcdctl(on, "member", "list", "-w", "json"))["members"]
+    return {member.get("name"): f"{member['ID']:x}" for member in members if not member.get("isLearner")}
+
+
+def words(result):
+    """What a run said, on one line."""
+    return re.sub(r"\s+", " ", result.stdout)
+
+
+def joins_anew(on, playbook, before):
+    """The next run makes it a member again, and touches no other."""
+    result = playbook("site.yml")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert sorted(listed(on)) == MEMBERS
+    assert restarted(before, processes(on, REST)) == set()
+    assert set(changed(playbook("site.yml").stdout).values()) == {0}
+    verified = playbook("playbooks/verify.yml")
+    assert verified.returncode == 0, verified.stdout[-4000:]
+
+
+@pytest.mark.usefixtures("healed")
+def test_a_member_whose_disk_was_emptied(on, playbook):
+    """It does not come up by itself, the run says what to do, and that works."""
+    (name,) = LAST
+    before = processes(on, REST)
+    on(name).check_output("systemctl stop etcd && rm -rf /var/lib/etcd/member && systemctl start --no-block etcd")
+    time.sleep(TRIES_FOR)
+    assert on(name).run("ls /var/lib/etcd/member/wal/*.wal").rc != 0
+    result = playbook("site.yml")
+    assert result.returncode == 2, result.stdout[-4000:]
+    assert set(changed(result.stdout).values()) == {0}
+    command = re.search(r"etcdctl member remove ([0-9a-f]+)", words(result))
+    assert command, result.stdout[-4000:]
+    assert command.group(1) == listed(on)[name]
+    etcdctl(on, "member", "remove", command.group(1))
+    joins_anew(on, playbook, before)
+
+
+@pytest.mark.usefixtures("healed")
+def test_a_member_that_was_removed_by_hand(on, playbook):
+    """Its host still has the data and is in the inventory: refused before anything is changed, until the data is gone."""
+    (name,) = LAST
+    before = processes(on, REST)
+    etcdctl(on, "member", "remove", listed(on)[name])
+    result = playbook("site.yml")
+    assert result.returncode == 2, result.stdout[-4000:]
+    assert set(changed(result.stdout).values()) == {0}
+    assert f"{name}: holds data of a member that the cluster does not list" in words(result)
+    on(name).check_output("systemctl stop etcd && rm -rf /var/lib/etcd/member")
+    joins_anew(on, playbook, before)

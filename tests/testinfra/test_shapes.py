@@ -1,0 +1,61 @@
+"""The control plane on three hosts that are no nodes: the other fully manual shape, from bare hosts of the same lab."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from lab_cluster import HOSTVARS, MANAGERS, SERVERS, changed, group, lab, roll_out
+
+pytestmark = [
+    pytest.mark.last,
+    pytest.mark.skipif(
+        bool(set(MANAGERS) & set(SERVERS)), reason="for an inventory with managers on hosts of their own"
+    ),
+]
+NAME = next(iter(HOSTVARS.values()))["cluster_name"]
+TOGETHER = {
+    "cluster_kube_controller_manager_group": "kube_apiserver",
+    "cluster_kube_scheduler_group": "kube_apiserver",
+    "cluster_hosts": "kube_apiserver:etcd:kube_node",
+}
+EXTRA = ["-e", json.dumps(TOGETHER)]
+
+
+def green(playbook, *arguments):
+    """Run a playbook; it must end well."""
+    result = playbook(*arguments, *EXTRA)
+    assert result.returncode == 0, result.stdout[-4000:]
+    return result
+
+
+def test_it_is_built_and_a_second_run_changes_nothing(playbook, on):
+    """The three services on each of the three hosts, each asking the API server beside it, and nothing of a node."""
+    green(playbook, "playbooks/fully_manual.yml")
+    again = green(playbook, "playbooks/fully_manual.yml")
+    assert set(changed(again.stdout).values()) == {0}, again.stdout[-4000:]
+    green(playbook, "playbooks/verify.yml")
+    for name in SERVERS:
+        host = on(name)
+        for unit in ("kube-controller-manager", "kube-scheduler"):
+            assert host.service(unit).is_running
+            assert "server: https://127.0.0.1:6443" in host.check_output(f"cat /etc/kubernetes/{unit}/kubeconfig")
+        for unit in ("load-balancer", "kubelet", "containerd"):
+            assert not host.file(f"/etc/systemd/system/{unit}.service").exists
+
+
+@pytest.mark.parametrize("lost", [SERVERS[0], group("etcd")[0]])
+def test_one_of_its_hosts_lost(playbook, kubectl, lost):
+    """New pods still run; with power again all is well."""
+    context = f"{NAME}-{next(name for name in SERVERS if name != lost)}"
+    lab("stop", lost)
+    try:
+        roll_out(lambda *words: kubectl("--context", context, *words), f"lost-{lost}")
+    finally:
+        lab("start", lost)
+    kubectl("--context", context, "wait", "node", "--all", "--for=condition=Ready", "--timeout=120s")
+
+
+def test_it_is_taken_away_again(playbook):
+    """The last one leaves bare hosts."""
+    green(playbook, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "-e", "reset_data=true")

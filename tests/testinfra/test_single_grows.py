@@ -1,0 +1,149 @@
+"""A single host, a worker beside it, and two more hosts for the control plane: the API answers all the while."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import re
+import ssl
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from lab_cluster import HOSTVARS, SERVERS, changed, group, inventories, lab, processes, restarted, roll_out
+
+LATER = group("later")
+pytestmark = [pytest.mark.last, pytest.mark.skipif(not LATER, reason="for an inventory with hosts to grow by")]
+NAME = next(iter(HOSTVARS.values()))["cluster_name"]
+NEW = [name for name in LATER if name.startswith("cp")]
+WORKER = next((name for name in LATER if name.startswith("worker")), "")
+TLS = "--cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key"
+ANSWERS_WITHIN = 5.0  # seconds that a client of the first server may have to wait
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory):
+    """Options that add hosts to groups of the lab's inventory."""
+    folder = tmp_path_factory.mktemp("more")
+
+    def _more(**groups):
+        path = folder / f"{'-'.join([*groups, *sum(groups.values(), [])])}.yml"
+        children = {name: {"hosts": {host: {} for host in hosts}} for name, hosts in groups.items()}
+        path.write_text(yaml.safe_dump({"all": {"children": children}}))
+        return inventories(str(path))
+
+    return _more
+
+
+class Client(threading.Thread):
+    """Reads from the first API server again and again, as the administrator."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True)
+        config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+        user, cluster = config["users"][0]["user"], config["clusters"][0]["cluster"]
+        texts = [user["client-certificate-data"], user["client-key-data"], cluster["certificate-authority-data"]]
+        certificate, key, ca = (base64.b64decode(text).decode() for text in texts)
+        (folder / "client.pem").write_text(certificate + key)
+        self.context = ssl.create_default_context(cadata=ca)
+        self.context.load_cert_chain(folder / "client.pem")
+        self.address = HOSTVARS[SERVERS[0]]["ansible_host"]
+        self.ended = threading.Event()
+        self.good: list[float] = []
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            connection = http.client.HTTPSConnection(self.address, 6443, timeout=3, context=self.context)
+            try:
+                connection.request("GET", "/api/v1/namespaces/default/configmaps/keepsake")
+                if connection.getresponse().status == 200:
+                    self.good.append(time.monotonic())
+            except (OSError, http.client.HTTPException):
+                pass
+            finally:
+                connection.close()
+            self.ended.wait(0.2)
+
+    def longest(self) -> float:
+        """Ends it; the longest time between two good answers."""
+        self.ended.set()
+        self.join()
+        assert len(self.good) > 20
+        return max(later - sooner for sooner, later in zip(self.good, self.good[1:], strict=False))
+
+
+def green(playbook, *arguments):
+    """Run a playbook; it must end well."""
+    result = playbook(*arguments)
+    assert result.returncode == 0, result.stdout[-4000:]
+    return result
+
+
+def test_one_host_with_something_in_it(playbook, kubectl):
+    """From a bare host."""
+    green(playbook, "playbooks/single.yml")
+    kubectl("create", "configmap", "keepsake")
+    roll_out(kubectl, "alone")
+
+
+def test_a_worker_beside_it(playbook, kubectl, more, on):
+    """The host itself is left alone."""
+    before = processes(on, SERVERS)
+    green(playbook, *more(worker=[WORKER]), "playbooks/single.yml")
+    kubectl("wait", "node", WORKER, "--for=condition=Ready", "--timeout=60s")
+    assert restarted(before, processes(on, SERVERS)) == set()
+
+
+def test_one_more_would_make_it_worse(playbook, more, on):
+    """An even number of members, said before any host is touched; with --limit too."""
+    result = playbook(*more(control_plane=NEW[:1]), "site.yml")
+    assert result.returncode == 2
+    assert "the group etcd has 2 members, an even number" in re.sub(r"\s+", " ", result.stdout)
+    result = playbook(*more(control_plane=NEW), "site.yml", "--limit", ",".join([*SERVERS, NEW[0]]))
+    assert result.returncode == 2
+    assert f"with {NEW[0]} etcd would have 2 members, an even number" in re.sub(r"\s+", " ", result.stdout)
+    assert not on(NEW[0]).file("/etc/etcd").exists
+
+
+def test_two_more_make_it_a_stacked_one(playbook, kubectl, more, on, tmp_path):
+    """Nothing is lost, nothing restarted but the balancer that learns of them, and the API never stops answering."""
+    before = processes(on, SERVERS)
+    client = Client(tmp_path)
+    client.start()
+    green(playbook, *more(control_plane=NEW, worker=[WORKER]), "playbooks/stacked.yml")
+    longest = client.longest()
+    print(f"while the cluster grew a client waited {longest:.1f} s at the most")
+    assert longest < ANSWERS_WITHIN
+    assert restarted(before, processes(on, SERVERS)) <= {(SERVERS[0], "load-balancer")}
+    listing = on(SERVERS[0]).check_output(f"etcdctl {TLS} --endpoints=https://127.0.0.1:2379 member list -w json")
+    members = json.loads(listing)["members"]
+    assert sorted(member["name"] for member in members) == sorted(SERVERS + NEW)
+    assert not [member for member in members if member.get("isLearner")]
+    for name in SERVERS + NEW:
+        assert "keepsake" in kubectl("--context", f"{NAME}-{name}", "get", "configmap", "keepsake")
+    again = green(playbook, *more(control_plane=NEW, worker=[WORKER]), "playbooks/stacked.yml")
+    assert set(changed(again.stdout).values()) == {0}, again.stdout[-4000:]
+    green(playbook, *more(control_plane=NEW, worker=[WORKER]), "playbooks/verify.yml")
+
+
+def test_the_first_host_is_not_special_any_more(playbook, kubectl, more):
+    """Without its power the cluster works on; with it, all is well again."""
+    other = ["--context", f"{NAME}-{NEW[0]}"]
+    lab("stop", SERVERS[0])
+    try:
+        kubectl(*other, "wait", "node", SERVERS[0], "--for=condition=Ready=Unknown", "--timeout=120s")
+        roll_out(lambda *words: kubectl(*other, *words), "without-the-first")
+    finally:
+        lab("start", SERVERS[0])
+    kubectl(*other, "wait", "node", SERVERS[0], "--for=condition=Ready", "--timeout=120s")
+    green(playbook, *more(control_plane=NEW, worker=[WORKER]), "site.yml")
+
+
+def test_it_is_taken_away_again(playbook, more):
+    """The last one leaves bare hosts."""
+    confirm = ["-e", f"reset_confirm={NAME}", "-e", "reset_data=true"]
+    green(playbook, *more(control_plane=NEW, worker=[WORKER]), "playbooks/reset.yml", *confirm)

@@ -1,0 +1,85 @@
+"""The host's half of membership, as Ansible runs it: a look, an announcement, a promotion, and words where one fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+class Member:
+    """The host cp2, and what it is asked to do."""
+
+    def __init__(self, host: SimpleNamespace, fake_etcd: Any, tls: SimpleNamespace, folder: Path) -> None:
+        self.host, self.etcd, self.folder = host, fake_etcd, folder
+        self.access = {
+            "ca": Path(tls.ca).read_text(),
+            "client_certificate": Path(tls.client_crt).read_text(),
+            "client_key": Path(tls.client_key).read_text(),
+        }
+
+    def run(self, step: str, *servers: str, check: bool = False, **more: Any) -> dict[str, Any]:
+        args = {
+            "name": "cp2",
+            "peer_url": self.etcd.peer("cp2"),
+            "servers": [self.etcd.url(name) for name in servers],
+            "wal_dir": str(self.folder / "wal"),
+            "bootstrap": str(self.folder / "bootstrap.env"),
+            "within": 0,
+            **self.access,
+        }
+        return self.host.run_module("etcd_members", {**args, "step": step, **more}, check)
+
+
+@pytest.fixture
+def member(host: SimpleNamespace, fake_etcd: Any, etcd_tls: SimpleNamespace, tmp_path: Path) -> Member:
+    fake_etcd.member("cp1")
+    return Member(host, fake_etcd, etcd_tls, tmp_path)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_look_changes_nothing(member: Member, check: bool) -> None:
+    result = member.run("look", "cp2", "cp1", check=check)
+    assert (result["changed"], result["seen"]["data"]) == (False, False)
+    assert [entry["name"] for entry in result["seen"]["members"]] == ["cp1"]
+    assert member.etcd.verbs() == []
+
+
+def test_a_look_without_access_asks_nobody(member: Member) -> None:
+    member.access = {}
+    assert member.run("look", "cp1")["seen"]["members"] is None
+    assert member.etcd.asked == []
+
+
+def test_announced_and_let_vote(member: Member) -> None:
+    result = member.run("announce", "cp1", within=5)
+    assert (result["changed"], result["initial_cluster"].count("https://")) == (True, 2)
+    result = member.run("promote", "cp1")
+    assert (result["changed"], result["promoted"]) == (True, True)
+    result = member.run("promote", "cp1")
+    assert (result["changed"], result["promoted"]) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("step", "refusal", "words"),
+    [
+        ("announce", "etcdserver: unhealthy cluster", "did not take this host as a new member"),
+        (
+            "promote",
+            "etcdserver: can only promote a learner member which is in sync with leader",
+            "let this member vote",
+        ),
+    ],
+)
+def test_what_fails_says_what_etcd_said_and_where_to_look(member: Member, step: str, refusal: str, words: str) -> None:
+    member.etcd.refusals["add" if step == "announce" else "promote"] = [(503, refusal)]
+    if step == "promote":
+        member.etcd.members.append({"ID": "9", "peerURLs": [member.etcd.peer("cp2")], "isLearner": True})
+    result = member.run(step, "cp1")
+    assert result["failed"]
+    assert words in result["msg"]
+    assert refusal in result["msg"]
+    assert "journalctl -u etcd" in result["msg"]
+    assert "PRIVATE" not in str(result)
