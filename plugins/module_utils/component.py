@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 
@@ -126,30 +127,25 @@ class Component:
 
     def take_turn(self):
         """start() and finish() while no other run, of this controller or another, restarts what has a gate too."""
-        turn = self.wish["turn"]
-        if not turn:
-            self.start()
-            self.finish()
-            return
-        seconds = (self.wish["healthy"] or {}).get("within", 0) + TURN_TAKES
-        with held(
-            Lease(
-                Api.from_params(dict(turn, client_key=self.wish["client_key"]), API_ANSWERS_WITHIN),
-                turn["name"],
-                turn["holder"],
-                seconds,
-            ),
-            TURN_WAITS,
-        ) as other:
+        with self._agreed() as other:
             if other:
                 self.module.fail_json(
                     msg="%s needs a restart, and %s has had the turn for %d s (Lease %s in kube-system). Nothing was changed on "
                     "this host. Wait for that run, and run again."
-                    % (self.wish["name"], other, TURN_WAITS, turn["name"]),
+                    % (self.wish["name"], other, TURN_WAITS, self.wish["turn"]["name"]),
                     **self.result,
                 )
             self.start()
             self.finish()
+
+    def _agreed(self):
+        """A context in which other runs wait; it gives who does not let this one have the turn, or None."""
+        turn = self.wish["turn"]
+        if not turn:
+            return contextlib.nullcontext()
+        api = Api.from_params(dict(turn, client_key=self.wish["client_key"]), API_ANSWERS_WITHIN)
+        seconds = (self.wish["healthy"] or {}).get("within", 0) + TURN_TAKES
+        return held(Lease(api, turn["name"], turn["holder"], seconds), TURN_WAITS)
 
     def finish(self):
         """Wait for the health of what start() left running."""

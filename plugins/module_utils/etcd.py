@@ -12,10 +12,9 @@ import glob
 import http.client
 import json
 import os
-import time
 from urllib.parse import urlsplit
 
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import client_context
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import client_context, wait_for
 
 ANSWERS_WITHIN = 5.0  # seconds for one question to one member; without a quorum a member answers later or never
 # What passes by itself: another new member is on its way, etcd wants its members connected for 5 s before it takes another,
@@ -206,17 +205,15 @@ def announced(etcd, wish, within):
     :arg within: seconds for which what passes by itself is waited for.
     :returns: its initial cluster, as etcd's flag of that name wants it: exactly the members that are listed.
     """
-    end = time.monotonic() + within
-    while True:
-        try:
-            members = etcd.members()["members"]
-            if by_url(members, wish["peer_url"]):
-                return initial_cluster(members, wish)
+
+    def attempt():
+        members = etcd.members()["members"]
+        if not by_url(members, wish["peer_url"]):
             etcd.add_learner(wish["peer_url"])
-        except EtcdError as error:
-            if not error.passes or time.monotonic() > end:
-                raise
-            time.sleep(1)
+            members = etcd.members()["members"]
+        return initial_cluster(members, wish)
+
+    return _in_time(attempt, within, 1)
 
 
 def initial_cluster(members, wish):
@@ -234,17 +231,32 @@ def voting(etcd, peer_url, within):
 
     :returns: whether it had to be promoted.
     """
-    end = time.monotonic() + within
-    while True:
-        try:
-            member = by_url(etcd.members()["members"], peer_url)
-            if member is None:
-                raise EtcdError(404, "no member has the address %s any more: somebody removed it" % peer_url)
-            if not member["learner"]:
-                return False
+
+    def attempt():
+        member = by_url(etcd.members()["members"], peer_url)
+        if member is None:
+            raise EtcdError(404, "no member has the address %s any more: somebody removed it" % peer_url)
+        if member["learner"]:
             etcd.promote(member["id"])
-            return True
+        return member["learner"]
+
+    return _in_time(attempt, within, 0.5)
+
+
+def _in_time(attempt, within, pause):
+    """What attempt() gives; while it fails with what passes by itself it is tried again, for so many seconds."""
+    done = []
+
+    def failed():
+        try:
+            done.append(attempt())
         except EtcdError as error:
-            if not error.passes or time.monotonic() > end:
+            if not error.passes:
                 raise
-            time.sleep(0.5)
+            return error
+        return None
+
+    error = wait_for(failed, within, pause)
+    if error:
+        raise error
+    return done[0]

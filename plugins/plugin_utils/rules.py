@@ -220,10 +220,14 @@ def _addresses(views, say):
             )
             continue
         owners.setdefault(str(view["address"]), []).append(host)
-    for address, hosts in owners.items():
+    _shared(owners, "cluster_address %s is also the address of %s. Give each host its own.", say)
+
+
+def _shared(owners, words, say):
+    """Tell each owner of a value that others have too, and who they are."""
+    for value, hosts in owners.items():
         for host in hosts if len(hosts) > 1 else []:
-            others = ", ".join(other for other in hosts if other != host)
-            say(host, "cluster_address %s is also the address of %s. Give each host its own." % (address, others))
+            say(host, words % (value, ", ".join(other for other in hosts if other != host)))
 
 
 def _pod_networks(views, say):
@@ -232,10 +236,7 @@ def _pod_networks(views, say):
         mine = _network(view["cni_pod_cidr"] or "") if view["cni_kind"] == "bridge" else None
         if mine is not None:
             owners.setdefault(mine, []).append(host)
-    for network, hosts in owners.items():
-        for host in hosts if len(hosts) > 1 else []:
-            others = ", ".join(other for other in hosts if other != host)
-            say(host, "cni__pod_cidr %s is also the one of %s. Give each node its own." % (network, others))
+    _shared(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)
 
 
 def _networks(host, view, views, looked_at, say):

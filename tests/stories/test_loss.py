@@ -7,19 +7,16 @@ import threading
 import time
 
 import pytest
-from lab_cluster import IMAGE, changed, connect, group, lab, processes, restarted, roll_out, through
+from lab_cluster import ASK, IMAGE, await_whole, changed, connect, group, lab, processes, restarted, roll_out, through
 
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")
 ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/operations.md)
-WHOLE_WITHIN = 180.0
 MOVES_WITHIN = 120.0  # with a toleration of 10 s; the default toleration is 300 s
 
-ASK = """
-pair="--cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key"
-ca="--cacert /etc/kubernetes/pki/ca.crt"
+ASK_ON = f"""
 while [ ! -e /tmp/client-ends ]; do
-  code=$(curl -s -o /dev/null -w '%{http_code}' --max-time 3 $ca $pair https://127.0.0.1:7443/api/v1/namespaces/default)
+  code=$({ASK})
   echo "$(date +%s.%N) $code"
   sleep 0.1
 done
@@ -36,7 +33,7 @@ class Client(threading.Thread):
         self.told = ""
 
     def run(self) -> None:
-        self.told = self.host.run("bash -c %s", ASK).stdout
+        self.told = self.host.run("bash -c %s", ASK_ON).stdout
 
     def end(self) -> float:
         """Ends it; returns the longest time in seconds that passed between two good answers."""
@@ -52,16 +49,6 @@ def leaders(kubectl) -> set[str]:
     """Hosts that lead among controller managers and schedulers."""
     holders = kubectl("-n", "kube-system", "get", "lease", "kube-scheduler", "kube-controller-manager", "-o", "json")
     return {item["spec"]["holderIdentity"].split("_")[0] for item in json.loads(holders)["items"]}
-
-
-def await_whole(playbook) -> None:
-    """The cluster is whole again without a run."""
-    end = time.monotonic() + WHOLE_WITHIN
-    while True:
-        result = playbook("playbooks/verify.yml")
-        if result.returncode == 0 or time.monotonic() > end:
-            break
-    assert result.returncode == 0, result.stdout[-4000:]
 
 
 @pytest.mark.parametrize("lost", CONTROL_PLANE)

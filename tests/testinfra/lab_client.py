@@ -10,9 +10,22 @@ import ssl
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
+
+
+def administrator(folder: Path) -> tuple[ssl.SSLContext, SplitResult]:
+    """What an administrator's connection needs, from the cluster's kubeconfig, and its server; the key goes into the folder."""
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    names = ("client-certificate-data", "client-key-data")
+    for name, text in zip(names, (user[name] for name in names), strict=True):
+        (folder / name).write_bytes(base64.b64decode(text))
+        (folder / name).chmod(0o600)
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    context.load_cert_chain(*(str(folder / name) for name in names))
+    return context, urlsplit(cluster["server"])
 
 
 class Client(threading.Thread):
@@ -20,17 +33,7 @@ class Client(threading.Thread):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
-        config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        names = ("client-certificate-data", "client-key-data")
-        for name, text in zip(names, (user[name] for name in names), strict=True):
-            (folder / name).write_bytes(base64.b64decode(text))
-            (folder / name).chmod(0o600)
-        self.context = ssl.create_default_context(
-            cadata=base64.b64decode(cluster["certificate-authority-data"]).decode()
-        )
-        self.context.load_cert_chain(*(str(folder / name) for name in names))
-        self.server = urlsplit(cluster["server"])
+        self.context, self.server = administrator(folder)
         self.failed: list[str] = []
         self.done = 0
         self.ended = threading.Event()

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,37 @@ def processes(on: Any, names: list[str]) -> dict[str, dict[str, str]]:
 def restarted(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> set[tuple[str, str]]:
     """Host and unit of every process that is another one now."""
     return {(name, unit) for name in before for unit in before[name] if before[name][unit] != after[name][unit]}
+
+
+# etcdctl of a host with a member, which it asks.
+ETCDCTL = (
+    "etcdctl --cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key "
+    "--endpoints=https://127.0.0.1:2379"
+)
+# Prints the HTTP status of a question to the API through a node's own balancer; 403 is the API's own answer to a node.
+ASK = (
+    "curl -s -o /dev/null -w '%{http_code}' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt "
+    "--cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key "
+    "https://127.0.0.1:7443/api/v1/namespaces/default"
+)
+WHOLE_WITHIN = 180  # seconds
+
+
+def green(playbook: Any, *arguments: str) -> Any:
+    """Run a playbook, which must end well; gives its result."""
+    result = playbook(*arguments)
+    assert result.returncode == 0, result.stdout[-4000:]
+    return result
+
+
+def await_whole(playbook: Any) -> None:
+    """The cluster is whole again without a run: verify.yml says so in the end."""
+    end = time.monotonic() + WHOLE_WITHIN
+    while True:
+        result = playbook("playbooks/verify.yml")
+        if result.returncode == 0 or time.monotonic() > end:
+            break
+    assert result.returncode == 0, result.stdout[-4000:]
 
 
 IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from lab_cluster import HOSTVARS, UNITS, WORKERS, group
+from lab_cluster import ETCDCTL, HOSTVARS, UNITS, WORKERS, group
 
 PKI = Path(next(iter(HOSTVARS.values()))["cluster_controller_dir"]) / "pki"
 NODES = "/api/v1/nodes"
@@ -83,10 +83,7 @@ def test_metrics_ask_for_credentials(on, port, name):
 def test_secrets_are_encrypted_at_rest(on, kubectl, namespace):
     """What etcd holds of a Secret is not its text."""
     kubectl("create", "secret", "generic", "probe", f"--namespace={namespace}", "--from-literal=word=open-sesame")
-    tls = "--cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key"
-    stored = on(group("etcd")[0]).check_output(
-        f"etcdctl {tls} --endpoints=https://127.0.0.1:2379 get /registry/secrets/{namespace}/probe -w json"
-    )
+    stored = on(group("etcd")[0]).check_output(f"{ETCDCTL} get /registry/secrets/{namespace}/probe -w json")
     value = base64.b64decode(json.loads(stored)["kvs"][0]["value"])
     assert value.startswith(b"k8s:enc:secretbox:v1:")
     assert b"open-sesame" not in value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from pathlib import Path
@@ -301,16 +302,14 @@ LISTED = {item for row in table("What does not pass") for item in words(row["ite
 @pytest.fixture(scope="session")
 def facts(on, kubectl):
     """What a host told of its units, files and configuration; asked once."""
-    seen = {}
 
+    @functools.cache
     def _facts(name):
-        if name not in seen:
-            configz = {}
-            if name in NODES:
-                node = HOSTVARS[name].get("cluster_node_name", name.lower())
-                configz = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
-            seen[name] = Host(look(on(name), FACTS), configz)
-        return seen[name]
+        configz = {}
+        if name in NODES:
+            node = HOSTVARS[name].get("cluster_node_name", name.lower())
+            configz = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"]
+        return Host(look(on(name), FACTS), configz)
 
     return _facts
 
@@ -420,14 +419,7 @@ print(json.dumps({"users": users, "secrets": {path: [names.get(s.st_uid, str(s.s
 @pytest.fixture(scope="session")
 def secrets(on):
     """The secrets that lie on a host, found by what is in them, and what each user can open; asked once."""
-    seen = {}
-
-    def _secrets(name):
-        if name not in seen:
-            seen[name] = look(on(name), SECRETS)
-        return seen[name]
-
-    return _secrets
+    return functools.cache(lambda name: look(on(name), SECRETS))
 
 
 @pytest.mark.parametrize("name", HOSTS)

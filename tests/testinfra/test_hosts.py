@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import HOSTS, HOSTVARS, SERVERS, UNITS, group
+from lab_cluster import ETCDCTL, HOSTS, HOSTVARS, SERVERS, UNITS, group
 
 ROOTS = ("containerd", "kubelet", "flanneld")
 ON = [(unit, host) for unit, names in UNITS.items() for host in names]
@@ -128,9 +128,6 @@ def test_what_begins_a_member_is_gone_once_it_serves(on, name):
 def test_one_etcd_leader_and_all_members_started(on):
     """As many as the inventory has, and one leader that all of them know."""
     host = on(group("etcd")[0])
-    tls = "--cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key"
-    statuses = json.loads(
-        host.check_output(f"etcdctl {tls} --endpoints=https://127.0.0.1:2379 endpoint status --cluster -w json")
-    )
+    statuses = json.loads(host.check_output(f"{ETCDCTL} endpoint status --cluster -w json"))
     assert len(statuses) == len(group("etcd"))
     assert len({status["Status"]["leader"] for status in statuses}) == 1

@@ -7,20 +7,19 @@ import re
 import time
 
 import pytest
-from lab_cluster import SERVERS, changed, group, processes, restarted
+from lab_cluster import ETCDCTL, SERVERS, changed, group, processes, restarted
 
 MEMBERS = group("etcd")
 pytestmark = pytest.mark.skipif(
     bool(set(MEMBERS) & set(SERVERS)) or len(MEMBERS) < 3, reason="for etcd on hosts of its own"
 )
 REST, LAST = MEMBERS[:-1], MEMBERS[-1:]
-TLS = "--cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key"
 TRIES_FOR = 8  # seconds in which a unit that fails is started again a few times
 
 
 def etcdctl(on, *words):
     """What etcdctl says on a host that has not lost anything."""
-    return on(REST[0]).check_output(f"etcdctl {TLS} --endpoints=https://127.0.0.1:2379 {' '.join(words)}")
+    return on(REST[0]).check_output(f"{ETCDCTL} {' '.join(words)}")
 
 
 def listed(on):

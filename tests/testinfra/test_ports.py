@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 
 import pytest
@@ -33,14 +34,7 @@ print(json.dumps({"sockets": found, "units": [line.split()[0][:-8] for line in u
 @pytest.fixture(scope="session")
 def sockets(on):
     """What listens on a host, and which units run there; asked once."""
-    seen = {}
-
-    def _sockets(name):
-        if name not in seen:
-            seen[name] = look(on(name), SOCKETS)
-        return seen[name]
-
-    return _sockets
+    return functools.cache(lambda name: look(on(name), SOCKETS))
 
 
 def reach(address: str, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import HOSTVARS, MANAGERS, SERVERS, changed, group, lab, roll_out
+from lab_cluster import HOSTVARS, MANAGERS, SERVERS, changed, green, group, lab, roll_out
 
 pytestmark = [
     pytest.mark.last,
@@ -22,19 +22,12 @@ TOGETHER = {
 EXTRA = ["-e", json.dumps(TOGETHER)]
 
 
-def green(playbook, *arguments):
-    """Run a playbook; it must end well."""
-    result = playbook(*arguments, *EXTRA)
-    assert result.returncode == 0, result.stdout[-4000:]
-    return result
-
-
 def test_it_is_built_and_a_second_run_changes_nothing(playbook, on):
     """The three services on each of the three hosts, each asking the API server beside it, and nothing of a node."""
-    green(playbook, "playbooks/fully_manual.yml")
-    again = green(playbook, "playbooks/fully_manual.yml")
+    green(playbook, "playbooks/fully_manual.yml", *EXTRA)
+    again = green(playbook, "playbooks/fully_manual.yml", *EXTRA)
     assert set(changed(again.stdout).values()) == {0}, again.stdout[-4000:]
-    green(playbook, "playbooks/verify.yml")
+    green(playbook, "playbooks/verify.yml", *EXTRA)
     for name in SERVERS:
         host = on(name)
         for unit in ("kube-controller-manager", "kube-scheduler"):
@@ -58,4 +51,4 @@ def test_one_of_its_hosts_lost(playbook, kubectl, lost):
 
 def test_it_is_taken_away_again(playbook):
     """The last one leaves bare hosts."""
-    green(playbook, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "-e", "reset_data=true")
+    green(playbook, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "-e", "reset_data=true", *EXTRA)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
-import os
 import re
-import ssl
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from lab_cluster import HOSTVARS, SERVERS, changed, group, inventories, lab, processes, restarted, roll_out
+from lab_client import administrator
+from lab_cluster import (
+    ETCDCTL,
+    HOSTVARS,
+    SERVERS,
+    changed,
+    green,
+    group,
+    inventories,
+    lab,
+    processes,
+    restarted,
+    roll_out,
+)
 
 LATER = group("later")
 pytestmark = [pytest.mark.last, pytest.mark.skipif(not LATER, reason="for an inventory with hosts to grow by")]
 NAME = next(iter(HOSTVARS.values()))["cluster_name"]
 NEW = [name for name in LATER if name.startswith("cp")]
 WORKER = next((name for name in LATER if name.startswith("worker")), "")
-TLS = "--cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key"
 ANSWERS_WITHIN = 5.0  # seconds that a client of the first server may have to wait
 
 
@@ -44,13 +53,7 @@ class Client(threading.Thread):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
-        config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
-        user, cluster = config["users"][0]["user"], config["clusters"][0]["cluster"]
-        texts = [user["client-certificate-data"], user["client-key-data"], cluster["certificate-authority-data"]]
-        certificate, key, ca = (base64.b64decode(text).decode() for text in texts)
-        (folder / "client.pem").write_text(certificate + key)
-        self.context = ssl.create_default_context(cadata=ca)
-        self.context.load_cert_chain(folder / "client.pem")
+        self.context, _server = administrator(folder)
         self.address = HOSTVARS[SERVERS[0]]["ansible_host"]
         self.ended = threading.Event()
         self.good: list[float] = []
@@ -74,13 +77,6 @@ class Client(threading.Thread):
         self.join()
         assert len(self.good) > 20
         return max(later - sooner for sooner, later in zip(self.good, self.good[1:], strict=False))
-
-
-def green(playbook, *arguments):
-    """Run a playbook; it must end well."""
-    result = playbook(*arguments)
-    assert result.returncode == 0, result.stdout[-4000:]
-    return result
 
 
 def test_one_host_with_something_in_it(playbook, kubectl):
@@ -119,7 +115,7 @@ def test_two_more_make_it_a_stacked_one(playbook, kubectl, more, on, tmp_path):
     print(f"while the cluster grew a client waited {longest:.1f} s at the most")
     assert longest < ANSWERS_WITHIN
     assert restarted(before, processes(on, SERVERS)) <= {(SERVERS[0], "load-balancer")}
-    listing = on(SERVERS[0]).check_output(f"etcdctl {TLS} --endpoints=https://127.0.0.1:2379 member list -w json")
+    listing = on(SERVERS[0]).check_output(f"{ETCDCTL} member list -w json")
     members = json.loads(listing)["members"]
     assert sorted(member["name"] for member in members) == sorted(SERVERS + NEW)
     assert not [member for member in members if member.get("isLearner")]

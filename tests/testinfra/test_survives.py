@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
-from lab_cluster import HOSTS, NODES, SERVERS, UNITS, WORKERS, changed, lab, roll_out, units
+from lab_cluster import ASK, HOSTS, NODES, SERVERS, UNITS, WORKERS, await_whole, changed, lab, roll_out, units
 
-WHOLE_WITHIN = 180  # seconds
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
@@ -20,24 +18,6 @@ def kinds() -> list[str]:
         if parts and all(len(UNITS[unit]) > 1 for unit in parts):
             found.setdefault(parts, name)
     return list(found.values())
-
-
-def ask(host):
-    """The HTTP status of a question to the API through a worker's own balancer."""
-    pair = "--cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key"
-    url = "https://127.0.0.1:7443/api/v1/namespaces/default"
-    ca = "--cacert /etc/kubernetes/pki/ca.crt"
-    return host.run(f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 3 {ca} {pair} {url}").stdout
-
-
-def await_whole(playbook):
-    """What verify.yml says once all is well, or after too long."""
-    end = time.monotonic() + WHOLE_WITHIN
-    while True:
-        result = playbook("playbooks/verify.yml")
-        if result.returncode == 0 or time.monotonic() > end:
-            break
-    assert result.returncode == 0, result.stdout[-4000:]
 
 
 class TestOneHostLost:
@@ -54,7 +34,7 @@ class TestOneHostLost:
     def test_the_api_answers_through_a_workers_balancer(self, on, lost):
         """Within seconds every question is answered again (403: a node may not read namespaces, and the API says so)."""
         worker = on(next(name for name in WORKERS if name != lost))
-        answers = [ask(worker) for _question in range(12)]
+        answers = [worker.run(ASK).stdout for _question in range(12)]
         assert set(answers[-6:]) <= {"200", "403"}, answers
 
     def test_site_finishes_for_the_rest_and_names_what_it_skipped(self, playbook, lost):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import yaml
 from hardening import look, table
@@ -117,14 +119,7 @@ print(json.dumps({"ports": found, "weak": scan("127.0.0.1", weak_server())}))
 @pytest.fixture(scope="session")
 def scans(on):
     """What each TCP port of a host accepts; scanned once."""
-    seen = {}
-
-    def _scan(name):
-        if name not in seen:
-            seen[name] = look(on(name), SCANNER)
-        return seen[name]
-
-    return _scan
+    return functools.cache(lambda name: look(on(name), SCANNER))
 
 
 def test_every_cipher_has_its_number():

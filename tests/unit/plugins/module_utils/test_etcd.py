@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.hardway.kubernetes.plugins.module_utils import etcd
+from ansible_collections.hardway.kubernetes.plugins.module_utils import etcd, kube_api
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 
 NOT_READY = (400, "etcdserver: can only promote a learner member which is in sync with leader")
@@ -18,7 +18,7 @@ NOT_READY = (400, "etcdserver: can only promote a learner member which is in syn
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits between two tries."""
-    monkeypatch.setattr(etcd, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
+    monkeypatch.setattr(kube_api, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
 
 
 @pytest.fixture
