@@ -108,6 +108,12 @@ class Etcd:
         told = self._ask_any("/v3/cluster/member/list", {"linearizable": True})
         return {"cluster": told["header"]["cluster_id"], "members": [_member(entry) for entry in told["members"]]}
 
+    def status(self):
+        """What the first server knows of itself: its leader's id, None where there is none, and the alarms that are raised."""
+        told = self._ask(self.servers[0], "POST", "/v3/maintenance/status", {})
+        leader = str(told.get("leader") or "0")
+        return {"leader": None if leader == "0" else leader, "errors": told.get("errors") or []}
+
     def add_learner(self, peer_url):
         """Announce a member that does not vote yet."""
         self._ask_any("/v3/cluster/member/add", {"peerURLs": [peer_url], "isLearner": True})

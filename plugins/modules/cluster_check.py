@@ -83,6 +83,9 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
 )
 
 PORT = 8080
+SETTLES_WITHIN = (
+    20  # seconds in which EndpointSlices, and then the rules on the nodes, follow the pods; mostly one or two
+)
 LABELS = {"app": "hardway-verify"}
 
 
@@ -263,22 +266,26 @@ class ClusterCheck:
             for number, (dummy, address) in enumerate(targets)
         )
         api = Api(self.api.servers, self.wish["ca"], self.wish["client_certificate"], self.wish["client_key"])
-        found = []
-        try:
-            dummy, out, errors = api.execute(self.wish["namespace"], pod, ["/bin/sh", "-c", script + "; echo done"])
-            answers = out.split()
-            if "done" not in answers:
-                found.append("exec into the pod on node %s does not work: %s" % (node, errors.strip()))
-            for number in answers:
-                if number.isdigit():
-                    found.append("from a pod on node %s %s (%s)" % ((node,) + targets[int(number)]))
-        except (ApiError, OSError) as error:
-            found.append("exec into the pod on node %s does not work: %s" % (node, error))
-        try:
-            api.request("GET", "/api/v1/namespaces/%s/pods/%s/log?tailLines=1" % (self.wish["namespace"], pod))
-        except ApiError as error:
-            found.append("logs of the pod on node %s can't be read: %s" % (node, error))
-        return found
+
+        def attempt():
+            found = []
+            try:
+                dummy, out, errors = api.execute(self.wish["namespace"], pod, ["/bin/sh", "-c", script + "; echo done"])
+                answers = out.split()
+                if "done" not in answers:
+                    found.append("exec into the pod on node %s does not work: %s" % (node, errors.strip()))
+                for number in answers:
+                    if number.isdigit():
+                        found.append("from a pod on node %s %s (%s)" % ((node,) + targets[int(number)]))
+            except (ApiError, OSError) as error:
+                found.append("exec into the pod on node %s does not work: %s" % (node, error))
+            try:
+                api.request("GET", "/api/v1/namespaces/%s/pods/%s/log?tailLines=1" % (self.wish["namespace"], pod))
+            except ApiError as error:
+                found.append("logs of the pod on node %s can't be read: %s" % (node, error))
+            return found
+
+        return wait_for(attempt, SETTLES_WITHIN, 1)
 
     def tries(self, pods, service):
         """All nodes side by side."""

@@ -138,7 +138,6 @@ etcd_leader:
   type: str
 """
 
-import json
 import os
 import shutil
 import ssl
@@ -146,6 +145,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
+from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import Unit
 
 DAY = 86400
@@ -228,39 +228,36 @@ class Check:
     def etcd(self):
         """Findings about members and leader; returns the leader's id."""
         wish = self.wish["etcd"]
-        command = [
-            "/usr/local/bin/etcdctl",
-            "--endpoints",
-            wish["endpoint"],
-            "--cacert",
-            wish["ca"],
-            "--cert",
-            wish["cert"],
-        ]
-        command += ["--key", wish["key"], "--command-timeout", "5s", "--write-out", "json"]
-        code, out, error = self.module.run_command(command + ["endpoint", "status"])
-        members_code, members_out, members_error = self.module.run_command(command + ["member", "list"])
-        if code != 0 or members_code != 0:
-            self.findings.append("etcd does not tell its state: %s" % (error or members_error).strip()[-400:])
+        try:
+            texts = [_text(wish[name]) for name in ("ca", "cert", "key")]
+            etcd = Etcd([wish["endpoint"]], *texts)
+            status, members = etcd.status(), etcd.members()["members"]
+        except (EtcdError, OSError) as error:
+            self.findings.append(
+                "etcd does not tell its state: %s. Look at: journalctl -u etcd; then run site.yml." % error
+            )
             return None
-        status = json.loads(out)[0]["Status"]
-        members = json.loads(members_out)["members"]
         if len(members) != wish["members"]:
-            names = ", ".join(member.get("name") or "unnamed" for member in members)
+            names = ", ".join(member["name"] or "unnamed" for member in members)
             self.findings.append(
                 "etcd has %d members (%s) and the inventory names %d." % (len(members), names, wish["members"])
             )
         for member in members:
-            if member.get("isLearner"):
+            if member["learner"]:
                 self.findings.append(
                     "etcd's member %s does not vote yet: a run that added it did not finish. Run site.yml."
-                    % (member.get("name") or "unnamed")
+                    % (member["name"] or "unnamed")
                 )
-        for error in status.get("errors") or []:
+        for error in status["errors"]:
             self.findings.append("etcd reports: %s" % error)
-        if not status.get("leader"):
+        if not status["leader"]:
             self.findings.append("etcd has no leader.")
-        return str(status["leader"]) if status.get("leader") else None
+        return status["leader"]
+
+
+def _text(path):
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
 
 
 def main():

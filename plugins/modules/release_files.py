@@ -114,12 +114,8 @@ missing:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils.release import (
-    RELEASE_SPEC,
-    Refused,
-    clean_partial,
-    lacking_files,
-)
+from ansible_collections.hardway.kubernetes.plugins.module_utils.download import Download, Refused, clean_partial
+from ansible_collections.hardway.kubernetes.plugins.module_utils.release import RELEASE_SPEC, lacking_files
 
 
 def main():
@@ -127,7 +123,7 @@ def main():
         argument_spec=RELEASE_SPEC,
         supports_check_mode=True,
     )
-    lacking = lacking_files(module, module.params)
+    lacking = lacking_files(module, module.params, Download)
     diff = [
         {
             "before_header": release.directory,

@@ -57,7 +57,7 @@ def test_the_same_etcd_as_if_it_were_someone_elses(on, playbook, kubectl, tmp_pa
     extra = ["-e", f"@{tmp_path / 'given.json'}"]
     kubectl("create", "configmap", "before-it-was-given")
     before = processes(on, MEMBERS + SERVERS)
-    result = playbook("playbooks/external_etcd.yml", "--diff", "-vvv", *extra)
+    result = playbook("site.yml", "--diff", "-vvv", *extra)
     assert result.returncode == 0, result.stdout[-4000:]
     assert not set(changed(result.stdout)) & set(MEMBERS)
     assert f"{GIVEN}.key" in result.stdout
@@ -71,7 +71,7 @@ def test_the_same_etcd_as_if_it_were_someone_elses(on, playbook, kubectl, tmp_pa
         assert (on(name).file(f"{GIVEN}.key").user, on(name).file(f"{GIVEN}.key").mode) == ("kube-apiserver", 0o600)
         command = on(name).check_output("tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID kube-apiserver)/cmdline")
         assert f"--etcd-keyfile={GIVEN}.key" in command.splitlines()
-    again = playbook("playbooks/external_etcd.yml", *extra)
+    again = playbook("site.yml", *extra)
     assert set(changed(again.stdout).values()) == {0}, again.stdout[-4000:]
     verified = playbook("playbooks/verify.yml", *extra)
     assert verified.returncode == 0, verified.stdout[-4000:]

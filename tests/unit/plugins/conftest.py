@@ -571,6 +571,7 @@ class FakeEtcd:
         self.members: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, Any]] = []
         self.dead: set[str] = set()  # members without a leader
+        self.alarms: list[str] = []
         self.refusals: dict[str, list[tuple[int, str]]] = {"add": [], "promote": []}  # one for each question, then none
 
     def url(self, name: str) -> str:
@@ -607,6 +608,9 @@ class FakeEtcd:
         if path == "/health":
             dead = {"health": "false", "reason": "RAFT NO LEADER"}
             return (503, dead) if name in self.dead else (200, {"health": "true", "reason": ""})
+        if path == "/v3/maintenance/status":  # which a member answers alone; what is 0 or empty is left out
+            leader = {} if name in self.dead else {"leader": self.members[0]["ID"]}
+            return 200, {"header": {}, **leader, **({"errors": self.alarms} if self.alarms else {})}
         if self.entry(name).get("isLearner"):
             return 400, {"code": 9, "message": "etcdserver: rpc not supported for learner"}
         if name in self.dead:

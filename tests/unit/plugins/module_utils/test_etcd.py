@@ -60,6 +60,14 @@ def test_members_are_told_as_etcd_lists_them(fake_etcd: Any, connect: Callable[.
     assert fake_etcd.asked == [("cp1", "/v3/cluster/member/list", {"linearizable": True})]
 
 
+def test_a_member_tells_its_own_state(fake_etcd: Any, connect: Callable[..., Etcd]) -> None:
+    fake_etcd.member("cp1")
+    assert connect("cp1").status() == {"leader": "1000", "errors": []}
+    fake_etcd.dead.add("cp1")
+    fake_etcd.alarms = ["memberID:1000 alarm:NOSPACE"]
+    assert connect("cp1").status() == {"leader": None, "errors": ["memberID:1000 alarm:NOSPACE"]}
+
+
 def test_a_dead_member_a_learner_and_one_without_a_leader_are_passed_over(
     fake_etcd: Any, connect: Callable[..., Etcd]
 ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.hardway.kubernetes.plugins.module_utils import kube_api
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError
 from ansible_collections.hardway.kubernetes.plugins.modules import cluster_check
 
@@ -38,11 +40,16 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
 
     run.failures = {}
     run.scripts = {}
+    run.tries = {}
+    monkeypatch.setattr(cluster_check, "SETTLES_WITHIN", 0)
 
     def execute(_api: Any, _namespace: str, name: str, command: list[str]) -> tuple[int, str, str]:
         node_name = name.removeprefix("probe-")
         run.scripts[node_name] = command[-1]
+        run.tries[node_name] = run.tries.get(node_name, 0) + 1
         lost = run.failures.get(node_name, [])
+        if callable(lost):
+            lost = lost(run.tries[node_name])
         if isinstance(lost, Exception):
             raise lost
         out = [part.split("echo ")[1] for part in command[-1].split("; ") if any(word in part for word in lost)]
@@ -130,6 +137,15 @@ def test_what_a_killed_run_left_goes_first(check: Callable[..., Any], api: Any) 
     api.objects[NAMESPACE] = {"metadata": {"name": "hardway-verify"}}
     assert check()["findings"] == []
     assert api.writes()[0] == f"DELETE {NAMESPACE}"
+
+
+def test_a_service_whose_rules_come_a_little_later(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """EndpointSlices and the nodes' rules follow the pods; but only those that fail are tried again, and not for ever."""
+    monkeypatch.setattr(kube_api, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
+    monkeypatch.setattr(cluster_check, "SETTLES_WITHIN", 30)
+    check.failures = {"cp1": lambda tries: ["10.96.7.7"] if tries < 4 else []}
+    assert check()["findings"] == []
+    assert check.tries == {"cp1": 4, "cp2": 1, "w1": 1}
 
 
 def test_a_server_that_is_away_is_a_finding_and_the_rest_is_tried(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -13,8 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-ETCD = {"endpoint": "https://127.0.0.1:2379", "ca": "/ca", "cert": "/crt", "key": "/key", "members": 3}
 
 
 def run(host: SimpleNamespace, **more: Any) -> dict[str, Any]:
@@ -121,51 +118,68 @@ def test_a_wrong_clock(host: SimpleNamespace) -> None:
     assert run(host, controller_time=time.time() - 5)["findings"] == []
 
 
-def etcd(host: SimpleNamespace, commands: Any, status: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    members = {"members": [{"name": name} if name else {} for name in names]}
+@pytest.fixture
+def etcd(host: SimpleNamespace, fake_etcd: Any, etcd_tls: SimpleNamespace) -> Callable[[str], dict[str, Any]]:
+    """What is found on the host of a member; the inventory names three."""
 
-    def answer(command: list[str]) -> tuple[int, str, str]:
-        return 0, json.dumps(members if "member" in command else [{"Status": status}]), ""
+    def look(name: str) -> dict[str, Any]:
+        paths = {"ca": etcd_tls.ca, "cert": etcd_tls.client_crt, "key": etcd_tls.client_key}
+        return run(host, etcd={"endpoint": fake_etcd.url(name), "members": 3, **paths})
 
-    commands.answers = {"/usr/local/bin/etcdctl": answer}
-    return run(host, etcd=ETCD)
-
-
-def test_etcd_with_a_leader(host: SimpleNamespace, commands: Any) -> None:
-    result = etcd(host, commands, {"leader": 42}, ["a", "b", "c"])
-    assert (result["findings"], result["etcd_leader"]) == ([], "42")
+    return look
 
 
-def test_etcd_with_a_member_too_few_and_an_alarm(host: SimpleNamespace, commands: Any) -> None:
-    result = etcd(host, commands, {"leader": 42, "errors": ["NOSPACE"]}, ["a", ""])
-    assert result["findings"] == [
+def test_etcd_with_a_leader(fake_etcd: Any, etcd: Callable[[str], dict[str, Any]]) -> None:
+    for name in ("a", "b", "c"):
+        fake_etcd.member(name)
+    result = etcd("b")
+    assert (result["findings"], result["etcd_leader"]) == ([], "1000")
+
+
+def test_etcd_with_a_member_too_few_and_an_alarm(fake_etcd: Any, etcd: Callable[[str], dict[str, Any]]) -> None:
+    fake_etcd.member("a")
+    fake_etcd.members.append({"ID": "9", "peerURLs": ["https://b:2380"]})
+    fake_etcd.alarms = ["memberID:1000 alarm:NOSPACE"]
+    assert etcd("a")["findings"] == [
         "etcd has 2 members (a, unnamed) and the inventory names 3.",
-        "etcd reports: NOSPACE",
+        "etcd reports: memberID:1000 alarm:NOSPACE",
     ]
 
 
-def test_etcd_with_a_member_that_does_not_vote_yet(host: SimpleNamespace, commands: Any) -> None:
-    members = {"members": [{"name": "a"}, {"name": "b", "isLearner": True}, {"name": "c"}]}
-    commands.answers = {
-        "/usr/local/bin/etcdctl": lambda command: (
-            0,
-            json.dumps(members if "member" in command else [{"Status": {"leader": 1}}]),
-            "",
-        )
-    }
-    (found,) = run(host, etcd=ETCD)["findings"]
+def test_etcd_with_a_member_that_does_not_vote_yet(fake_etcd: Any, etcd: Callable[[str], dict[str, Any]]) -> None:
+    for name in ("a", "b", "c"):
+        fake_etcd.member(name, **({"isLearner": True} if name == "b" else {}))
+    (found,) = etcd("a")["findings"]
     assert found.startswith("etcd's member b does not vote yet")
 
 
-@pytest.mark.parametrize("status", [{"leader": 0}, {}])
-def test_etcd_without_a_leader_names_none(host: SimpleNamespace, commands: Any, status: dict[str, Any]) -> None:
-    result = etcd(host, commands, status, ["a", "b", "c"])
+def test_etcd_without_a_leader_names_none(
+    host: SimpleNamespace, fake_etcd: Any, monkeypatch: pytest.MonkeyPatch, etcd: Callable[[str], dict[str, Any]]
+) -> None:
+    """It has just lost it: the members were still told."""
+    for name in ("a", "b", "c"):
+        fake_etcd.member(name)
+    told = {"leader": None, "errors": []}
+    monkeypatch.setattr(host.load("modules", "host_check").Etcd, "status", lambda self: told)
+    result = etcd("a")
     assert result["findings"] == ["etcd has no leader."]
     assert not result["etcd_leader"]
 
 
-def test_etcd_that_does_not_answer(host: SimpleNamespace, commands: Any) -> None:
-    commands.answers = {"/usr/local/bin/etcdctl": (1, "", "context deadline exceeded\n")}
-    result = run(host, etcd=ETCD)
-    assert "context deadline exceeded" in result["findings"][0]
+def test_etcd_without_a_majority_says_so(fake_etcd: Any, etcd: Callable[[str], dict[str, Any]]) -> None:
+    fake_etcd.member("a")
+    fake_etcd.dead.add("a")
+    result = etcd("a")
+    assert "etcdserver: request timed out" in result["findings"][0]
     assert not result["etcd_leader"]
+
+
+def test_etcd_that_does_not_answer_and_files_that_are_gone(
+    host: SimpleNamespace, etcd: Callable[[str], dict[str, Any]]
+) -> None:
+    result = etcd("nobody")
+    assert "Connection refused" in result["findings"][0]
+    assert "journalctl -u etcd" in result["findings"][0]
+    assert not result["etcd_leader"]
+    gone = {"endpoint": "https://127.0.0.1:1", "ca": "/none/ca", "cert": "/none/crt", "key": "/none/key", "members": 3}
+    assert "/none/ca" in run(host, etcd=gone)["findings"][0]

@@ -189,8 +189,8 @@ def test_without_a_mirror_upstream_itself_is_asked(mirror: Mirror) -> None:
 
 @pytest.mark.parametrize("umask", [0o077, 0o027])
 def test_components_can_reach_their_files_on_a_hardened_host(mirror: Mirror, umask: int) -> None:
-    real = mirror.host.load("module_utils", "release")
-    original = real.ReleaseFile.fetch
+    real = mirror.host.load("module_utils", "download")
+    original = real.Download.fetch
 
     def fetch(release: Any) -> None:
         before = os.umask(umask)
@@ -199,11 +199,11 @@ def test_components_can_reach_their_files_on_a_hardened_host(mirror: Mirror, uma
         finally:
             os.umask(before)
 
-    real.ReleaseFile.fetch = fetch
+    real.Download.fetch = fetch
     try:
         mirror.run()
     finally:
-        real.ReleaseFile.fetch = original
+        real.Download.fetch = original
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (mirror.directory.parent, mirror.directory)]
     assert modes == [0o755, 0o755]
 
@@ -393,7 +393,7 @@ def test_a_killed_run_leaves_no_directory(mirror: Mirror, monkeypatch: pytest.Mo
     def killed(*_args: Any) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(mirror.host.load("module_utils", "release").ReleaseFile, "_unpack", killed)
+    monkeypatch.setattr(mirror.host.load("module_utils", "download").Download, "_unpack", killed)
     with pytest.raises(json.JSONDecodeError):
         mirror.run()
     assert not mirror.directory.exists()
