@@ -18,6 +18,8 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import make_parents
 from ansible_collections.hardway.kubernetes.plugins.module_utils.release import MARKER, ReleaseFile
 
+BLOCK = 128 << 10  # bytes; for larger ones malloc asks the kernel for fresh pages each time, which doubles the cost
+
 
 class Refused(Exception):
     """A release file that can't be had or must not be used; the message says why."""
@@ -103,7 +105,7 @@ class Download(ReleaseFile):
         try:
             with self.open(self.url) as source, open(path, "wb") as target:
                 while True:
-                    block = source.read(1 << 20)
+                    block = source.read(BLOCK)
                     if not block:
                         break
                     digest.update(block)
@@ -125,7 +127,7 @@ class Download(ReleaseFile):
                     if not to or not member.isfile():
                         continue
                     with tar.extractfile(member) as source, open(os.path.join(staging, to), "wb") as target:
-                        shutil.copyfileobj(source, target, 1 << 20)
+                        shutil.copyfileobj(source, target, BLOCK)
                     files.append(to)
                     if not self.unpack_all and len(files) == len(self.members):
                         break  # what else is in it need not be unpacked

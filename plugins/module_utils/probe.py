@@ -20,6 +20,7 @@ PROBE_SPEC = {
     "expect": {"type": "str"},
     "within": {"type": "int", "default": 60},
 }
+LOOKS_EVERY = 1.0  # seconds between two questions whether to go on; each is a process on a host that has enough to do
 
 
 def describe(probe):
@@ -85,15 +86,18 @@ def wait(probe, gave_up=None, first=None):
     """
     within = probe.get("within")
     end = time.monotonic() + (60 if within is None else within)
-    pause = 0.05
+    pause, look_again = 0.05, 0.0
     while True:
         wrong = (first() if first else None) or ask(probe)
         if wrong is None:
             return None
-        reason = gave_up() if gave_up else None
-        if reason:
-            return reason
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if gave_up and now >= look_again:
+            reason = gave_up()
+            if reason:
+                return reason
+            look_again = now + LOOKS_EVERY
+        if now > end:
             return wrong
         time.sleep(pause)
         pause = min(pause * 1.3, 0.5)

@@ -27,6 +27,11 @@ options:
     description: Options of P(hardway.kubernetes.certificates#module), O(pki_dir) and O(passphrase) apart.
     type: dict
     default: {}
+  trusted_paths:
+    description: Where hosts keep certificates of authorities.
+    type: list
+    elements: path
+    default: []
   components:
     description: Options of P(hardway.kubernetes.component#module), by the name of the role that runs it.
     type: dict
@@ -88,11 +93,18 @@ etcd:
   description: What P(hardway.kubernetes.etcd_members#module) sees here, RV(hardway.kubernetes.etcd_members#module:seen).
   returned: when O(etcd) is given
   type: dict
+trusted:
+  description: Those of O(trusted_paths) that are there. A host that trusts authorities belongs to a cluster.
+  returned: always
+  type: list
+  elements: str
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
   type: dict
 """
+
+import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
@@ -112,6 +124,7 @@ def main():
             "settings": {"type": "dict", "default": {}},
             "release": {"type": "dict", "default": {}},
             "certificates": {"type": "dict", "default": {}},
+            "trusted_paths": {"type": "list", "elements": "path", "default": []},
             "components": {"type": "dict", "default": {}},
             "roles": {"type": "list", "elements": "str"},
             "images": {"type": "dict", "default": {}},
@@ -139,6 +152,7 @@ def main():
         result["found"] = host.inspect(wished["certificates"])
         if host.state.changed:
             result["todo"].append("certificates")
+    result["trusted"] = [path for path in wish["trusted_paths"] if os.path.exists(path)]
     for role, options in wish["components"].items():
         component = Component(module, valid(module, role, COMPONENT_SPEC, options), wish["secrets"])
         component.start()

@@ -194,5 +194,20 @@ def test_wait_gives_up_early_with_the_reason(closed_port: int) -> None:
     assert time.monotonic() - began < 1
 
 
+def test_the_reason_is_asked_for_at_once_and_then_each_second(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question is a process on a host that is busy with starting what is waited for."""
+    clock = SimpleNamespace(now=100.0)
+    clock.monotonic = lambda: clock.now
+    clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
+    monkeypatch.setattr(probe, "time", clock)
+    asked: list[float] = []
+    assert probe.wait({"tcp": f"127.0.0.1:{closed_port}", "within": 10}, lambda: asked.append(clock.now))
+    assert asked[0] == 100.0
+    assert all(1.0 <= later - sooner < 2.0 for sooner, later in zip(asked, asked[1:], strict=False)), asked
+    assert 6 <= len(asked) <= 11
+
+
 def test_a_healthy_answer_counts_more_than_a_reason_to_give_up(serve: Callable[..., Any]) -> None:
     assert probe.wait({"url": serve().url, "within": 5}, lambda: "it crashed") is None

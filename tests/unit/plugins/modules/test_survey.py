@@ -308,12 +308,19 @@ def test_a_host_that_trusts_another_authority_stops(made: Host) -> None:
     assert made.everything() == before
 
 
+def test_a_host_says_whether_it_belongs_to_a_cluster(made: Host) -> None:
+    ours, none = str(made.path("etc/etcd/ca.crt")), str(made.path("etc/etcd/none.crt"))
+    result = made.helpers.run_module("survey", {"trusted_paths": [ours, none]})
+    assert (result["trusted"], result["changed"]) == ([ours], False)
+
+
 # ---- options ----
 
 
 def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
     made.systemd.ran.clear()
-    assert made.helpers.run_module("survey", {}) == {"changed": False, "host": {}, "todo": [], "restarts": []}
+    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": []}
+    assert made.helpers.run_module("survey", {}) == nothing
     assert made.systemd.ran == []
 
 
