@@ -9,10 +9,10 @@ import os
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
 
 KEY_OPTIONS = {
-    "ecdsa-p256": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-    "ecdsa-p384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
-    "rsa-2048": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
-    "rsa-4096": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
+    "ecdsa-p256": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "ecdsa-p384": ["ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    "rsa-2048": ["rsa:2048"],
+    "rsa-4096": ["rsa:4096"],
 }
 
 
@@ -74,10 +74,9 @@ class HostCertificates:
         new_key = wish["path"] + ".key.new"
         if os.path.exists(new_key):
             os.unlink(new_key)
-        command = ["openssl", "genpkey", "-out", new_key] + KEY_OPTIONS[self.wish["key_type"]]
-        self.module.run_command(command, check_rc=True, umask=0o077)
-        command = ["openssl", "req", "-new", "-key", new_key, "-config", "/dev/null", "-subj", "/CN=request"]
-        dummy, out, dummy = self.module.run_command(command, check_rc=True)
+        command = ["openssl", "req", "-new", "-config", "/dev/null", "-subj", "/CN=request"]
+        command += ["-nodes", "-keyout", new_key, "-newkey"] + KEY_OPTIONS[self.wish["key_type"]]
+        dummy, out, dummy = self.module.run_command(command, check_rc=True, umask=0o077)
         return out
 
     def install(self, wish, certificate):

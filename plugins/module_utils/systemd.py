@@ -10,27 +10,35 @@ UNIT_DIRECTORY = "/etc/systemd/system"
 INPUTS_VARIABLE = "HARDWAY_INPUTS"
 
 
+def units(module, names):
+    """Several units of this host, asked of systemd at once; names without C(.service)."""
+    shown = _show(module, [name + ".service" for name in names]) if names else []
+    return [Unit(module, names[number], properties) for number, properties in enumerate(shown)]
+
+
+def _show(module, names):
+    """The properties of each unit, in this order."""
+    properties = "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload"
+    dummy, out, dummy = module.run_command(["systemctl", "show", properties] + names)
+    blocks = out.strip().split("\n\n")
+    return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+
+
 class Unit:
     """One service unit of this host."""
 
-    def __init__(self, module, name):
+    def __init__(self, module, name, properties=None):
         self.module = module
         self.name = name + ".service"
         self.path = "%s/%s" % (UNIT_DIRECTORY, self.name)
         self.inputs_path = "/var/lib/hardway/%s.inputs" % name
-        self.refresh()
+        self.properties = properties
+        if properties is None:
+            self.refresh()
 
     def refresh(self):
         """Read the unit's state anew."""
-        dummy, out, dummy = self.module.run_command(
-            [
-                "systemctl",
-                "show",
-                self.name,
-                "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload",
-            ]
-        )
-        self.properties = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        (self.properties,) = _show(self.module, [self.name])
 
     @property
     def pid(self):

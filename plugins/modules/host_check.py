@@ -146,7 +146,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
-from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import Unit
+from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import units
 
 DAY = 86400
 
@@ -169,12 +169,11 @@ class Check:
         self.findings = []
 
     def units(self):
-        for name in self.wish["units"]:
-            unit = Unit(self.module, name)
+        for unit in units(self.module, self.wish["units"]):
             if not unit.running or unit.properties.get("ActiveState") == "failed":
                 self.findings.append(
                     "%s is %s. Its last log lines: %s. Look at: journalctl -u %s; then run site.yml."
-                    % (unit.name, unit.state, " | ".join(unit.last_lines(3)) or "none", name)
+                    % (unit.name, unit.state, " | ".join(unit.last_lines(3)) or "none", unit.name[:-8])
                 )
 
     def probes(self):

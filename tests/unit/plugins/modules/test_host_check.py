@@ -38,6 +38,15 @@ def test_a_unit_that_does_not_run_is_told_with_its_log(host: SimpleNamespace, co
     assert "journalctl -u kubelet" in found
 
 
+def test_systemd_is_asked_once_for_all_units(host: SimpleNamespace, commands: Any) -> None:
+    well, ill = "ActiveState=active\nSubState=running\nMainPID=12\n", "ActiveState=inactive\nSubState=dead\nMainPID=0\n"
+    commands.answers = {"systemctl show": (0, f"{well}\n{ill}\n{well}", ""), "journalctl": (0, "", "")}
+    (found,) = run(host, units=["etcd", "kubelet", "containerd"])["findings"]
+    assert found.startswith("kubelet.service is inactive (dead)")
+    (asked,) = [line for line in commands.ran if "show" in line]
+    assert asked.endswith(" etcd.service kubelet.service containerd.service")
+
+
 def test_a_probe_that_gets_no_answer(
     host: SimpleNamespace, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
