@@ -109,8 +109,10 @@ class Unit:
         for number, (_text, run) in enumerate(entries):
             if run:
                 runs.setdefault(run, []).append(number)
-        # Of a process that ends again and again the last one may have said nothing yet.
+        # Of a process that ends again and again the last one may not have said all yet.
         said = max(list(runs.values())[-2:], key=len, default=[])
+        if said and said != list(runs.values())[-1]:
+            texts = texts[: said[-1] + 1]
         if not said or said[0] >= len(texts) - count or count < 6:
             return texts[-count:]
         first = count // 3

@@ -114,6 +114,13 @@ def test_the_next_try_never_hides_the_reason_of_the_last_one(host: SimpleNamespa
     assert "unknown flag" in told
 
 
+def test_a_next_try_in_the_middle_of_its_words_hides_nothing(host: SimpleNamespace) -> None:
+    """kube-scheduler says how it is used, and what is wrong in its last line."""
+    told = lines_of(host, ("a", [*USAGE, "unknown flag"]), (None, ["restart"]), ("b", USAGE[:30]))
+    assert told[-2:] == [USAGE[-1], "unknown flag"]
+    assert told[:6] == [*USAGE[:5], "..."]
+
+
 def test_bytes_that_are_no_text_are_told_as_well_as_can_be(host: SimpleNamespace) -> None:
     unit = unit_of(host, '{"MESSAGE": [104, 105, 255], "_SYSTEMD_UNIT": "etcd.service"}\n{"MESSAGE": null}\n')
     assert unit.last_lines() == ["hi\ufffd", ""]
