@@ -80,11 +80,12 @@ def client_context(ca, certificate, key):
 
 
 class ApiError(Exception):
-    """The API refused a request; status is the HTTP status, or 0 where no server answered."""
+    """The API refused a request; status is the HTTP status, or 0 where no server answered, and absent that none even listens."""
 
-    def __init__(self, status, message):
+    def __init__(self, status, message, absent=False):
         super().__init__(message)
         self.status = status
+        self.absent = absent
 
 
 class Api:
@@ -108,7 +109,7 @@ class Api:
 
     def request(self, method, path, body=None, content_type="application/json", timeout=None):
         """One request; returns the decoded JSON answer, or text where it is none. Raises ApiError."""
-        wrong = []
+        wrong, absent = [], True
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Accept": "application/json", "Content-Type": content_type}
         # A server that closed a connection it had kept open is asked once more, on a new one.
@@ -127,9 +128,10 @@ class Api:
                 self.connection = None
                 if not kept:
                     wrong.append("%s: %s" % (self.servers[0], error))
+                    absent = absent and isinstance(error, ConnectionRefusedError)
                     self.servers.append(self.servers.pop(0))
         else:
-            raise ApiError(0, "no API server answered: " + "; ".join(wrong))
+            raise ApiError(0, "no API server answered: " + "; ".join(wrong), absent)
         if answer.status >= 400:
             try:
                 message = json.loads(text).get("message", text)

@@ -11,7 +11,10 @@ import time
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError, wait_for
 
 NAMESPACE = "kube-system"
-FAILS_FOR = 15  # seconds for which the API may fail beside a restart of etcd
+GIVES_BACK_WITHIN = 15  # seconds for which a write may fail right after a restart of etcd
+# Seconds without an answer after which there is nothing to agree in: where nobody listens, and where somebody does who is slow or
+# whose etcd is being restarted, a question to three servers that say nothing taking 15 s.
+ABSENT_FOR, FAILS_FOR = 15, 60
 SKEW = 10  # seconds by which hosts' clocks may differ
 
 
@@ -77,7 +80,7 @@ class Lease:
     def give_back(self):
         """Let others have it; where the API does not answer for so long its time ends by itself."""
         if self.taken:
-            wait_for(self._kept, FAILS_FOR, pause=0.5)
+            wait_for(self._kept, GIVES_BACK_WITHIN, pause=0.5)
             self.taken = None
 
     def _kept(self):
@@ -111,7 +114,8 @@ def held(lease, within):
         except ApiError as error:
             if 0 < error.status < 500:
                 raise
-            return str(error) if time.monotonic() - answered < FAILS_FOR else None
+            patience = ABSENT_FOR if error.absent else FAILS_FOR
+            return str(error) if time.monotonic() - answered < patience else None
 
     try:
         yield wait_for(whose, within, pause=0.5)

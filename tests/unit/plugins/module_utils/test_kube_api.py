@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,22 @@ def test_get_of_what_is_not_there_is_none_and_of_what_is_forbidden_an_error(
     assert api.get("/none") is None
     with pytest.raises(ApiError, match="no"):
         api.get("/forbidden")
+
+
+def test_whether_nobody_even_listens_is_told(connect: Callable[..., Api], closed_port: int) -> None:
+    """A server that is slow or starts is not one that is absent."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        urls = [f"https://127.0.0.1:{port}" for port in (closed_port, silent.getsockname()[1])]
+        api = connect(*urls)
+        api.timeout = 0.2
+        with pytest.raises(ApiError) as slow:
+            api.request("GET", "/x")
+        api.servers = urls[:1]
+        with pytest.raises(ApiError) as absent:
+            api.request("GET", "/x")
+    assert [(error.value.status, error.value.absent) for error in (slow, absent)] == [(0, False), (0, True)]
 
 
 def test_the_next_server_is_asked_where_one_does_not_answer(
