@@ -135,6 +135,7 @@ class Component:
                     % (self.wish["name"], other, TURN_WAITS, self.wish["turn"]["name"]),
                     **self.result,
                 )
+            self.unit.refresh()  # whoever had the turn before may have restarted it
             self.start()
             self.finish()
 
@@ -211,6 +212,7 @@ class Component:
             if self.unit.properties.get("ActiveState") == "failed":
                 self.unit.systemctl("reset-failed", self.unit.name)
             block = [] if oneshot else ["--no-block"]
+            self.unit.refresh()  # it may have ended and come back since
             self.ending = self.unit.pid
             self.unit.systemctl("restart", *(block + [self.unit.name]))
         if oneshot:

@@ -63,8 +63,9 @@ class Lease:
         :returns: None once it is ours, otherwise who has it.
         """
         found = self.api.get(_path(self.name))
-        if found and not free(found, _now()):
-            return found["spec"]["holderIdentity"]
+        other = found and not free(found, _now()) and found["spec"]["holderIdentity"]
+        if other and other != self.holder:  # it is ours where a write went well that was answered with a failure
+            return other
         wish = self._wish(found, self.holder)
         try:
             if found:

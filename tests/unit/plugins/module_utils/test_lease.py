@@ -165,6 +165,22 @@ def test_one_failure_after_a_long_wait_gives_nobody_the_turn(server: Server, now
     assert now[0] - 100 > 60
 
 
+def test_a_write_that_went_well_but_was_answered_with_a_failure(server: Server, now: list[float]) -> None:
+    """etcd took it and was restarted before it said so: nobody waits for himself."""
+    request = server.request
+
+    def unsure(*args: Any) -> None:
+        request(*args)
+        server.request = request  # type: ignore[method-assign]
+        raise ApiError(500, "etcdserver: request timed out")
+
+    server.request = unsure  # type: ignore[method-assign]
+    with held(lease(server, "a"), 60) as other:
+        assert other is None
+    assert now[0] - 100 < 5
+    assert server.found and server.found["spec"]["holderIdentity"] == ""
+
+
 def test_what_another_has_by_now_is_not_taken_back(server: Server) -> None:
     first, second = lease(server, "a"), lease(server, "b")
     first.take()

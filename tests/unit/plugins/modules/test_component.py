@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
 import time
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -383,6 +384,28 @@ def test_once_the_old_process_has_ended_the_new_one_is_asked(etcd: Host) -> None
     ends.join()
     assert not result.get("failed"), result
     assert result["restarted"]
+
+
+def test_the_process_that_is_replaced_is_the_one_that_runs_once_the_turn_has_come(
+    etcd: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run had the turn before and restarted it: that process's answers, while it ends, prove nothing either."""
+    etcd.run()
+    component = etcd.helpers.load("module_utils", "component")
+
+    @contextlib.contextmanager
+    def held(_lease: Any, _within: int) -> Iterator[None]:
+        etcd.systemd.run_command(["systemctl", "restart", NAME])
+        etcd.systemd.slow.add(NAME)
+        yield None
+
+    monkeypatch.setattr(component, "held", held)
+    monkeypatch.setattr(component.Api, "from_params", lambda *_args: None)
+    new_content(etcd)
+    turn = {"name": "turns", "holder": "b", "servers": ["https://cp1:6443"], "ca": "", "client_certificate": ""}
+    result = etcd.run(turn=turn, client_key="", restart="now")
+    assert result.get("failed"), "it called the new process healthy while the old one still answered"
+    assert "has not ended yet" in result["msg"]
 
 
 class Restarting(UserDict[str, str]):
