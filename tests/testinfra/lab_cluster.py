@@ -140,11 +140,11 @@ def green(playbook: Any, *arguments: str) -> Any:
     return result
 
 
-def await_whole(playbook: Any) -> None:
+def await_whole(playbook: Any, *arguments: str) -> None:
     """The cluster is whole again without a run: verify.yml says so in the end."""
     end = time.monotonic() + WHOLE_WITHIN
     while True:
-        result = playbook("playbooks/verify.yml")
+        result = playbook("playbooks/verify.yml", *arguments)
         if result.returncode == 0 or time.monotonic() > end:
             break
     assert result.returncode == 0, result.stdout[-4000:]

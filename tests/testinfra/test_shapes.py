@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import HOSTVARS, MANAGERS, SERVERS, changed, green, group, lab, roll_out
+from lab_cluster import HOSTVARS, MANAGERS, SERVERS, await_whole, changed, green, group, lab, roll_out
 
 pytestmark = [
     pytest.mark.last,
@@ -46,7 +46,8 @@ def test_one_of_its_hosts_lost(playbook, kubectl, lost):
         roll_out(lambda *words: kubectl("--context", context, *words), f"lost-{lost}")
     finally:
         lab("start", lost)
-    kubectl("--context", context, "wait", "node", "--all", "--for=condition=Ready", "--timeout=120s")
+    # Till then an API server that starts answers, and knows nobody's rights yet.
+    await_whole(playbook, *EXTRA)
 
 
 def test_it_is_taken_away_again(playbook):
