@@ -135,7 +135,8 @@ class Component:
                     % (self.wish["name"], other, TURN_WAITS, self.wish["turn"]["name"]),
                     **self.result,
                 )
-            self.unit.refresh()  # whoever had the turn before may have restarted it
+            if self.wish["turn"]:
+                self.unit.refresh()  # whoever had it before may have restarted the unit
             self.start()
             self.finish()
 

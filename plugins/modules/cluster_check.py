@@ -83,9 +83,8 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
 )
 
 PORT = 8080
-SETTLES_WITHIN = (
-    20  # seconds in which EndpointSlices, and then the rules on the nodes, follow the pods; mostly one or two
-)
+# Seconds in which EndpointSlices, and then the rules on the nodes, follow the pods; mostly one or two.
+SETTLES_WITHIN = 20
 LABELS = {"app": "hardway-verify"}
 
 
