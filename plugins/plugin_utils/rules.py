@@ -129,7 +129,8 @@ def cluster_findings(views, groups, names):
     """Sentences by host ('' for the whole inventory) about what only shows across hosts.
 
     :arg views: dict of host to dict with address, node_name, version, endpoint, api_names, etcd_endpoints, pod_cidr,
-        service_cidr, dns_address, node_mask, cni_kind, cni_pod_cidr.
+        service_cidr, dns_address, node_mask, cni_kind, cni_pod_cidr, balancer, virtual_address, pair_port, router_id,
+        api_port.
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
     """
@@ -141,12 +142,13 @@ def cluster_findings(views, groups, names):
 
     _etcd(views, groups, names, say)
     for part, group in names.items():
-        if not groups.get(group) and part != "etcd":
+        if not groups.get(group) and part not in ("etcd", "load_balancer"):
             say(
                 "",
                 "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")),
             )
     _addresses(views, say)
+    _balancers(views, groups, names, say)
     _pod_networks(views, say)
     looked_at = set()
     for host, view in views.items():
@@ -317,6 +319,138 @@ def _version(host, view, views, api_hosts, say):
         else:
             continue
         say(host, ("cluster_version %s " + words) % (view["version"], views[server]["version"], server))
+
+
+PAIRS = ("haproxy", "nginx", "hybrid")  # the kinds with balancers on hosts of ours
+SHARED = ("balancer", "endpoint", "virtual_address", "pair_port", "router_id", "pod_cidr", "service_cidr")
+
+
+def _balancers(views, groups, names, say):
+    """Whether what is to balance can: its hosts, its address, and that all hosts mean the same."""
+    group = names["load_balancer"]
+    hosts = groups.get(group) or []
+    kinds = {}
+    for host, view in views.items():
+        kinds.setdefault(view["balancer"], []).append(host)
+    if len(kinds) > 1:
+        told = "; ".join("%s on %s" % (kind, ", ".join(where)) for kind, where in sorted(kinds.items()))
+        say("", "load_balancer__kind differs: %s. Set it for all hosts alike, in group_vars/all." % told)
+        return
+    for kind in kinds:
+        if kind in PAIRS and len(hosts) < 2:
+            say(
+                "",
+                "the group %s has %d hosts, and load_balancer__kind %s wants two or more: one stands in for another. Name them "
+                "in it, or choose another kind." % (group, len(hosts), kind),
+            )
+        elif kind not in PAIRS and hosts:
+            say(
+                "",
+                "the group %s has the hosts %s, and load_balancer__kind %s uses none. Choose haproxy, nginx or hybrid, or take "
+                "them out." % (group, ", ".join(hosts), kind),
+            )
+    api_hosts = groups.get(names["kube_apiserver"]) or []
+    looked_at = set()
+    for host, view in views.items():
+        if view["balancer"] == "local":
+            continue
+        if host in hosts and host in api_hosts and str(view["pair_port"]) == str(view["api_port"]):
+            say(
+                host,
+                "runs an API server and a balancer, both at port %s. Choose another port for the balancer, in "
+                "cluster_api_endpoint or load_balancer__pair_port." % view["api_port"],
+            )
+        # Most hosts mean the same, and it is looked at once.
+        idea = tuple(str(view[name]) for name in SHARED)
+        if idea not in looked_at:
+            looked_at.add(idea)
+            _shared(view, views, hosts, api_hosts, say)
+
+
+def _shared(view, views, balancers, api_hosts, say):
+    """What a host's variables say of the address that all share."""
+    kind, endpoint, text = view["balancer"], str(view["endpoint"] or ""), view["virtual_address"]
+    name, dummy, port = endpoint.rpartition(":")
+    name = name.strip("[]")
+    if not endpoint:
+        say(
+            "",
+            "load_balancer__kind %s wants cluster_api_endpoint, the host:port of %s. Set it."
+            % (kind, "the address that the balancers share" if kind in PAIRS[:2] else "your balancer"),
+        )
+    if kind == "external" and text:
+        say(
+            "",
+            "virtual_address__address %s is set, and load_balancer__kind external has no hosts to hold it. Unset it."
+            % text,
+        )
+        return
+    if kind not in PAIRS:
+        owner = next(
+            (server for server in api_hosts if server in views and str(views[server]["address"]) == name), None
+        )
+        if owner and len(api_hosts) > 1:
+            say(
+                "",
+                "cluster_api_endpoint %s is the address of %s alone, which is no balancer. Give your balancer's address, or set "
+                "load_balancer__kind: local." % (endpoint, owner),
+            )
+        return
+    if endpoint and kind != "hybrid" and not text:
+        say(
+            "",
+            "cluster_api_endpoint %s is a name, so virtual_address__address must say which address it stands for. Set it."
+            % endpoint,
+        )
+    if text:
+        _virtual_address(view, text, name, views, balancers, say)
+    if kind != "hybrid" and port.isdigit() and str(view["pair_port"]) != port:
+        say(
+            "",
+            "load_balancer__pair_port %s is not the port of cluster_api_endpoint %s. With load_balancer__kind %s they are the "
+            "same: unset load_balancer__pair_port." % (view["pair_port"], endpoint, kind),
+        )
+    if not str(view["router_id"]).isdigit() or not 1 <= int(view["router_id"]) <= 255:
+        say("", "virtual_address__router_id %s is outside 1 to 255. Mend it." % view["router_id"])
+
+
+def _virtual_address(view, text, endpoint_name, views, balancers, say):
+    """Whether an address can be one that moves between the balancers' hosts."""
+    virtual, kind = _address(text), view["balancer"]
+    variable = "cluster_api_endpoint" if text == endpoint_name else "virtual_address__address"
+    if virtual is None:
+        say(
+            "",
+            "%s %r is no IP address. Give one that is free in the network of the balancers' hosts." % (variable, text),
+        )
+        return
+    for other, other_view in views.items():
+        address = _address(other_view["address"])
+        if address == virtual:
+            say(
+                "",
+                "%s: the virtual address %s is the address of %s. Choose a free one in the same network."
+                % (variable, text, other),
+            )
+        elif other in balancers and address is not None and address.version != virtual.version:
+            say(
+                "",
+                "%s: the virtual address %s is an address of IPv%d, and %s has %s. Choose one of its network."
+                % (variable, text, virtual.version, other, address),
+            )
+    for name in ("pod_cidr", "service_cidr"):
+        network = _network(view[name])
+        if network is not None and virtual in network:
+            say(
+                "",
+                "%s: the virtual address %s is in cluster_%s %s. Choose one outside." % (variable, text, name, network),
+            )
+    if kind != "hybrid" and _address(endpoint_name) not in (None, virtual):
+        say(
+            "",
+            "virtual_address__address %s is not the address in cluster_api_endpoint %s. With load_balancer__kind %s they are the "
+            "same; for a balancer of yours in front choose hybrid." % (text, view["endpoint"], kind),
+        )
 
 
 def _endpoint(host, view, views, api_hosts, say):

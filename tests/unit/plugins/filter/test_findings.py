@@ -61,11 +61,12 @@ def test_findings_of_variables_come_before_those_across_hosts() -> None:
         "node_mask": 24,
         "cni_kind": "flannel",
         "cni_pod_cidr": "",
+        "balancer": "local",
     }
     found = cluster_findings(
         {"cp1": {"findings": ["etcd__x is no variable."], "view": view}},
         {"etcd": ["cp1"]},
-        {"etcd": "etcd", "kube_apiserver": "kube_apiserver", "kube_node": "kube_node"},
+        {name: name for name in ("etcd", "kube_apiserver", "kube_node", "load_balancer")},
     )
     assert found["cp1"] == ["etcd__x is no variable.", "cluster_version '9' is no version such as 1.36.3. Mend it."]
     assert len(found[""]) == 2

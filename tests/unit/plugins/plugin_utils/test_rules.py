@@ -8,7 +8,8 @@ import pytest
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, key_pem, make_key
 
-NAMES = {part: part for part in ("etcd", "kube_apiserver", "kube_controller_manager", "kube_scheduler", "kube_node")}
+NEEDED = ("etcd", "kube_apiserver", "kube_controller_manager", "kube_scheduler", "kube_node")
+NAMES = {part: part for part in (*NEEDED, "load_balancer")}
 HOSTS = ["cp1", "cp2", "cp3", "w1", "w2"]
 CONTROL_PLANE = HOSTS[:3]
 
@@ -29,10 +30,15 @@ def stacked() -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
             "node_mask": 24,
             "cni_kind": "flannel",
             "cni_pod_cidr": "",
+            "balancer": "local",
+            "virtual_address": "",
+            "pair_port": 6443,
+            "router_id": 51,
+            "api_port": 6443,
         }
         for number, host in enumerate(HOSTS, 11)
     }
-    groups = {name: list(CONTROL_PLANE) for name in NAMES}
+    groups = {name: list(CONTROL_PLANE) for name in NEEDED}
     groups["kube_node"] = list(HOSTS)
     return views, groups
 
@@ -64,7 +70,7 @@ def test_a_good_inventory_has_no_findings() -> None:
 
 
 @pytest.mark.parametrize("members", [None, []])
-@pytest.mark.parametrize("part", sorted(NAMES))
+@pytest.mark.parametrize("part", NEEDED)
 def test_a_missing_or_empty_group(part: str, members: list[str] | None) -> None:
     found = only(findings(**{part: members}))
     words = f"the group {part} is missing or empty. Name the hosts that run {part.replace('_', '-')} in it"
@@ -485,3 +491,146 @@ def test_registries_that_do_not_fit(value: object, words: list[str]) -> None:
 
 def test_registries_that_are_no_dict_are_told_once() -> None:
     assert len(rules.wrong_values(REGISTRIES, {"containerd__registries": 7})) == 1
+
+
+# ---- balancers ----
+
+PAIR = ["lb1", "lb2"]
+VIRTUAL = "192.168.60.30"
+
+
+def balanced(kind: str = "haproxy", change: dict[str, Any] | None = None, **groups: list[str]) -> dict[str, list[str]]:
+    """What is found of an inventory with balancers on hosts of their own, once all hosts have other values."""
+    views, present = stacked()
+    for number, host in enumerate(PAIR, 31):
+        views[host] = dict(views["w1"], address=f"192.168.60.{number}", node_name=host)
+    present["load_balancer"] = list(PAIR)
+    for view in views.values():
+        names = [*view["api_names"], VIRTUAL, "203.0.113.5", "k8s.example.com"]
+        view.update(balancer=kind, endpoint=f"{VIRTUAL}:6443", virtual_address=VIRTUAL, api_names=names)
+        view.update(change or {})
+    present.update(groups)
+    return rules.cluster_findings(views, present, NAMES)
+
+
+@pytest.mark.parametrize("kind", ["haproxy", "nginx"])
+def test_a_pair_with_a_virtual_address(kind: str) -> None:
+    assert balanced(kind) == {}
+    named = {"endpoint": "k8s.example.com:6443", "virtual_address": VIRTUAL}
+    assert balanced(kind, named) == {}
+
+
+def test_a_hybrid_with_and_without_a_virtual_address() -> None:
+    assert balanced("hybrid", {"endpoint": "203.0.113.5:443"}) == {}
+    assert balanced("hybrid", {"endpoint": "203.0.113.5:443", "virtual_address": ""}) == {}
+
+
+def test_an_external_balancer() -> None:
+    assert balanced("external", {"endpoint": "203.0.113.5:443", "virtual_address": ""}, load_balancer=[]) == {}
+
+
+@pytest.mark.parametrize("hosts", [[], ["lb1"]])
+@pytest.mark.parametrize("kind", ["haproxy", "nginx", "hybrid"])
+def test_fewer_than_two_balancers(kind: str, hosts: list[str]) -> None:
+    found = only(balanced(kind, load_balancer=hosts))
+    assert f"the group load_balancer has {len(hosts)} hosts, and load_balancer__kind {kind} wants two or more" in found
+    assert "Name them in it, or choose another kind." in found
+
+
+@pytest.mark.parametrize("kind", ["local", "external"])
+def test_hosts_that_would_balance_nothing(kind: str) -> None:
+    found = only(balanced(kind, {"virtual_address": ""}))
+    assert f"the group load_balancer has the hosts lb1, lb2, and load_balancer__kind {kind} uses none" in found
+
+
+def test_kinds_that_differ() -> None:
+    views, groups = stacked()
+    views["w1"]["balancer"] = "external"
+    found = only(rules.cluster_findings(views, groups, NAMES))
+    assert found.startswith("load_balancer__kind differs: external on w1; local on cp1, cp2, cp3, w2. Set it for all")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("haproxy", "the address that the balancers share"),
+        ("nginx", "the address that the balancers share"),
+        ("external", "your balancer"),
+        ("hybrid", "your balancer"),
+    ],
+)
+def test_a_shared_address_that_is_not_told(kind: str, words: str) -> None:
+    groups = {"load_balancer": []} if kind == "external" else {}
+    found = only(balanced(kind, {"endpoint": "", "virtual_address": ""}, **groups))
+    assert found == f"load_balancer__kind {kind} wants cluster_api_endpoint, the host:port of {words}. Set it."
+
+
+def test_a_name_does_not_say_which_address_moves() -> None:
+    found = only(balanced("haproxy", {"endpoint": "k8s.example.com:6443", "virtual_address": ""}))
+    assert "k8s.example.com:6443 is a name, so virtual_address__address must say which address" in found
+
+
+@pytest.mark.parametrize(
+    ("address", "endpoint", "words"),
+    [
+        ("192.168.60.300", "k8s.example.com:6443", "virtual_address__address '192.168.60.300' is no IP address"),
+        (
+            "192.168.60.21",
+            "192.168.60.21:6443",
+            "cluster_api_endpoint: the virtual address 192.168.60.21 is the address of",
+        ),
+        ("192.168.60.31", "k8s.example.com:6443", "virtual_address__address: the virtual address 192.168.60.31 is the"),
+        ("10.244.3.1", "10.244.3.1:6443", "is in cluster_pod_cidr 10.244.0.0/16. Choose one outside."),
+        ("10.96.0.77", "10.96.0.77:6443", "is in cluster_service_cidr 10.96.0.0/16. Choose one outside."),
+        (
+            "192.168.60.40",
+            "192.168.60.30:6443",
+            "192.168.60.40 is not the address in cluster_api_endpoint 192.168.60.30:6443",
+        ),
+        ("fd00::30", "[fd00::30]:6443", "is an address of IPv6, and lb1 has 192.168.60.31"),
+    ],
+)
+def test_a_virtual_address_that_can_not_be_one(address: str, endpoint: str, words: str) -> None:
+    views, groups = stacked()
+    views["w1"]["address"] = "192.168.60.21"
+    for number, host in enumerate(PAIR, 31):
+        views[host] = dict(views["w1"], address=f"192.168.60.{number}", node_name=host)
+    for view in views.values():
+        names = [*view["api_names"], endpoint.rpartition(":")[0].strip("[]")]
+        view.update(balancer="haproxy", endpoint=endpoint, virtual_address=address, api_names=names)
+    found = rules.cluster_findings(views, {**groups, "load_balancer": PAIR}, NAMES)
+    assert list(found) == [""]
+    assert any(words in sentence for sentence in found[""]), found
+
+
+def test_two_ports_for_one_address() -> None:
+    found = only(balanced("haproxy", {"pair_port": 7443}))
+    assert found.startswith("load_balancer__pair_port 7443 is not the port of cluster_api_endpoint 192.168.60.30:6443.")
+    assert balanced("hybrid", {"pair_port": 7443, "endpoint": "203.0.113.5:443"}) == {}
+
+
+def test_a_balancer_beside_an_api_server_needs_another_port() -> None:
+    found = balanced("haproxy", load_balancer=["cp1", "cp2"])
+    assert sorted(found) == ["cp1", "cp2"]
+    assert "runs an API server and a balancer, both at port 6443. Choose another port" in found["cp1"][0]
+    other = {"endpoint": f"{VIRTUAL}:8443", "pair_port": 8443}
+    assert balanced("haproxy", other, load_balancer=["cp1", "cp2"]) == {}
+
+
+@pytest.mark.parametrize("number", [0, 256, -1, "x"])
+def test_a_virtual_router_id_that_is_none(number: Any) -> None:
+    found = only(balanced("haproxy", {"router_id": number}))
+    assert found == f"virtual_address__router_id {number} is outside 1 to 255. Mend it."
+
+
+def test_an_external_balancer_that_is_an_api_server() -> None:
+    change = {"endpoint": "192.168.60.12:6443", "virtual_address": ""}
+    found = balanced("external", change, load_balancer=[])
+    assert "cluster_api_endpoint 192.168.60.12:6443 is the address of cp2 alone, which is no balancer." in found[""][0]
+
+
+def test_an_address_that_nobody_holds() -> None:
+    found = only(balanced("external", {"endpoint": "203.0.113.5:443"}, load_balancer=[]))
+    assert (
+        f"virtual_address__address {VIRTUAL} is set, and load_balancer__kind external has no hosts to hold it" in found
+    )
