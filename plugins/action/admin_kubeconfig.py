@@ -81,11 +81,15 @@ def _kubeconfig(pki, args, before):
             }
         ],
         "contexts": [{"name": entry, "context": {"cluster": entry, "user": args["user"]}} for entry in servers],
-        "current-context": _current(servers, (before or {}).get("current-context")),
+        "current-context": _current(servers, before or {}, name if args.get("endpoint") else None),
     }, reason
 
 
-def _current(servers, present):
+def _current(servers, before, endpoint):
+    """The context of before while its server answers; an endpoint that is new comes first."""
+    present = before.get("current-context")
+    if endpoint and endpoint not in [entry.get("name") for entry in before.get("contexts") or []]:
+        present = None
     order = [present] if present in servers else []
     order += [entry for entry in servers if entry not in order]
     return next((entry for entry in order if _answers(servers[entry])), order[0])

@@ -19,7 +19,11 @@ options:
   url:
     description: The address to ask, with C({}) where the host's goes.
     type: str
-    required: true
+    required: false
+  tcp:
+    description: Instead of O(url), host:port that must accept a connection, with C({}) where the host's address goes.
+    type: str
+    required: false
 notes:
   - Further arguments go into each probe, such as C(ca), C(cert), C(key) and C(expect).
 """
@@ -35,9 +39,13 @@ _value:
 """
 
 
-def probes(addresses, url, **common):
+def probes(addresses, url=None, tcp=None, **common):
     """A list of probe dicts, one for each address; IPv6 addresses get their brackets."""
-    return [dict(common, url=url.format("[%s]" % address if ":" in str(address) else address)) for address in addresses]
+    kind, text = ("url", url) if url else ("tcp", tcp)
+    return [
+        dict(common, **{kind: text.format("[%s]" % address if ":" in str(address) else address)})
+        for address in addresses
+    ]
 
 
 class FilterModule:

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import platform
 import re
 import shutil
 import time
 
+from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
 
 MODULES_FILE = "/etc/modules-load.d/hardway-kubernetes.conf"
@@ -92,12 +94,39 @@ class Host:
                 "does not have the address %s that the inventory gives it. Mend ansible_host or cluster_address."
                 % self.wish["address"]
             )
-        return found
+        if self.wish["virtual_address"]:
+            found += self.misplaced(self.wish["virtual_address"])
+        unusable = endpoint.finding(self.wish["endpoint"]) if self.wish["endpoint"] else None
+        return found + ([unusable] if unusable else [])
 
     def addresses(self):
-        """All addresses of this host."""
+        """All addresses of this host, each with its interface and network: address to (interface, network)."""
         dummy, out, dummy = self.module.run_command(["ip", "-oneline", "address", "show"], check_rc=True)
-        return re.findall(r"inet6? ([0-9a-fA-F.:]+)", out)
+        found = re.findall(r"^\d+: (\S+)\s+inet6? ([0-9a-fA-F.:]+)(?: peer [0-9a-fA-F.:]+)?(/\d+)?", out, re.MULTILINE)
+        return {
+            address: (interface, ipaddress.ip_network(address + length, strict=False))
+            for interface, address, length in found
+        }
+
+    def misplaced(self, virtual):
+        """Why an address can't move between this host and others: sentences, none where it can.
+
+        :arg virtual: dict of address, interface ("" for the one that has the host's own) and variable, whose value it is.
+        """
+        addresses = self.addresses()
+        name = virtual["interface"] or addresses.get(self.wish["address"], ("",))[0]
+        mine = [network for interface, network in addresses.values() if interface == name]
+        if not mine:
+            return ["has no interface %s with an address. Mend virtual_address__interface." % name] if name else []
+        # What holds one address only holds no other; the virtual address itself is such a network where it is held.
+        wide = sorted({str(network) for network in mine if network.num_addresses > 1})
+        if any(ipaddress.ip_address(virtual["address"]) in ipaddress.ip_network(network) for network in wide):
+            return []
+        return [
+            "has no network on interface %s that holds the virtual address %s (%s); there is %s. Others would not find the "
+            "address there: choose a free one of that network, or set virtual_address__interface."
+            % (name, virtual["address"], virtual["variable"], ", ".join(wide) or "none")
+        ]
 
     def package_manager(self):
         """apt, dnf or nothing known."""
@@ -264,4 +293,13 @@ SETTINGS_SPEC = {
     "controller_time": {"type": "float"},
     "maximum_clock_skew": {"type": "int", "default": 10},
     "address": {"type": "str"},
+    "virtual_address": {
+        "type": "dict",
+        "options": {
+            "address": {"type": "str", "required": True},
+            "variable": {"type": "str", "required": True},
+            "interface": {"type": "str", "default": ""},
+        },
+    },
+    "endpoint": {"type": "dict", "options": endpoint.ENDPOINT_SPEC},
 }

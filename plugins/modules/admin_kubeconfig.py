@@ -12,7 +12,7 @@ short_description: Keep the administrator's kubeconfig on the controller
 description:
   - Makes a client certificate for the person who runs the cluster, in the group C(hardway:cluster-admins), and a kubeconfig
     with a context for the endpoint and one for each API server. Both are renewed with the cluster's certificates.
-  - The current context is kept while its server answers; otherwise one that answers is chosen.
+  - The current context is kept while its server answers, but where O(endpoint) is new; otherwise one that answers is chosen.
 attributes:
   action:
     description: Runs on the controller alone and reaches no host.

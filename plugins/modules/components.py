@@ -25,6 +25,27 @@ options:
       they are to start.
     type: dict
     required: true
+  api:
+    description: The address at which components of this host ask for the API, where all share one. The API must answer there
+      before anything is started or replaced; in check mode it is not asked.
+    type: dict
+    suboptions:
+      url:
+        description: The address, C(https://host:port).
+        type: str
+        required: true
+      ca:
+        description: CA certificate of the API.
+        type: path
+        required: true
+      within:
+        description: Seconds within which it must answer.
+        type: int
+        default: 60
+      mend:
+        description: What to look at where it does not, a sentence.
+        type: str
+        required: true
   images:
     description: Archives of P(hardway.kubernetes.image_archives#module) by the name of the role after which they are loaded.
     type: dict
@@ -62,6 +83,7 @@ restart_pending:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import (
     COMPONENT_SPEC,
     Component,
@@ -72,15 +94,36 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state impo
 from ansible_collections.hardway.kubernetes.plugins.module_utils.images import IMAGES_SPEC, keep_images
 
 
+def await_api(module, wish):
+    """Wait until the API answers at its shared address; fails with the mend where it does not."""
+    wrong = probing.wait(dict(wish, url=wish["url"] + "/readyz"))
+    if wrong:
+        module.fail_json(
+            msg="the API does not answer at %s within %d s (%s), where %s on this host are to ask for it. They were left as "
+            "they are. %s" % (wish["url"], wish["within"], wrong, ", ".join(module.params["components"]), wish["mend"])
+        )
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
             "components": {"type": "dict", "required": True},
+            "api": {
+                "type": "dict",
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "ca": {"type": "path", "required": True},
+                    "within": {"type": "int", "default": 60},
+                    "mend": {"type": "str", "required": True},
+                },
+            },
             "images": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
     )
+    if module.params["api"] and not module.check_mode:
+        await_api(module, module.params["api"])
     state = HostState(module)
     components = {}
     for role, options in module.params["components"].items():

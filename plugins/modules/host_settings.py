@@ -70,6 +70,48 @@ options:
   address:
     description: The address that the inventory gives this host; it must be one of its own.
     type: str
+  virtual_address:
+    description: An address that moves between this host and others; it must be in a network of this host.
+    type: dict
+    suboptions:
+      address:
+        description: The address.
+        type: str
+        required: true
+      variable:
+        description: The variable that it comes from, for the finding.
+        type: str
+        required: true
+      interface:
+        description: The interface that gets it; by default the one that has O(address).
+        type: str
+        default: ""
+  endpoint:
+    description: The address of somebody else's balancer, at which this host is to ask for the API. While something behind it is
+      ready the API must answer there, before that a host at least.
+    type: dict
+    suboptions:
+      address:
+        description: The balancer's host:port.
+        type: str
+        required: true
+      kind:
+        description: The kind of balancer, for the finding.
+        type: str
+        required: true
+      behind:
+        description: Addresses that it hands connections to, C(https://host:port).
+        type: list
+        elements: str
+        required: true
+      ca:
+        description: CA certificate of the API on this host.
+        type: path
+        required: true
+      answers_when_empty:
+        description: Whether it takes or refuses connections while nothing behind it is ready.
+        type: bool
+        default: true
 """
 
 EXAMPLES = r"""

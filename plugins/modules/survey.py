@@ -41,6 +41,11 @@ options:
       O(components) by default. Used on the controller only.
     type: list
     elements: str
+  unwanted:
+    description: Names of components that this host ran under other settings and is not to run any more.
+    type: list
+    elements: str
+    default: []
   images:
     description: The archives of P(hardway.kubernetes.image_archives#module), by the name of the role that loads them.
     type: dict
@@ -98,6 +103,11 @@ trusted:
   returned: always
   type: list
   elements: str
+unwanted:
+  description: Those of O(unwanted) that are there.
+  returned: always
+  type: list
+  elements: str
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
@@ -107,6 +117,7 @@ found:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils import systemd
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import ETCD_SPEC, by_url, look
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_certificates import (
@@ -127,6 +138,7 @@ def main():
             "trusted_paths": {"type": "list", "elements": "path", "default": []},
             "components": {"type": "dict", "default": {}},
             "roles": {"type": "list", "elements": "str"},
+            "unwanted": {"type": "list", "elements": "str", "default": []},
             "images": {"type": "dict", "default": {}},
             "etcd": {"type": "dict", "default": {}},
             "client_key": {"type": "str", "no_log": True},
@@ -139,6 +151,8 @@ def main():
     module.check_mode = True  # all that follows only looks
     wish = module.params
     result = {"changed": False, "host": {}, "todo": [], "restarts": []}
+    unit = systemd.UNIT_DIRECTORY + "/%s.service"
+    result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:
         result["host"] = Host(module, valid(module, "settings", SETTINGS_SPEC, wish["settings"])).inspect()
         if result["host"]["differs"] or result["host"]["missing_packages"]:

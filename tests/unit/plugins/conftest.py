@@ -8,12 +8,14 @@ import importlib
 import io
 import json
 import os
+import select
 import shutil
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -195,6 +197,16 @@ def etcd_tls(made_pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> SimpleN
     return make_tls(made_pki, tmp_path_factory.mktemp("etcd-tls"), "etcd")
 
 
+def issue(pki: Pki, folder: Path, names: list[str]) -> SimpleNamespace:
+    """A server's certificate of its own, as make_tls gives it."""
+    key = make_key("ecdsa-p256")
+    wish = {"ca": "kubernetes", "common_name": "server", "sans": names, "usages": ["server"]}
+    (folder / "crt").write_text(pki.sign(wish, key.public_key(), 30))
+    (folder / "key").write_text(key_pem(key).decode())
+    ca = f"{pki.folder}/kubernetes-ca.crt"
+    return SimpleNamespace(ca=ca, server_crt=str(folder / "crt"), server_key=str(folder / "key"))
+
+
 # ---- servers ----
 
 
@@ -291,6 +303,81 @@ def serve() -> Iterator[Callable[..., Server]]:
     for server in started:
         if server.thread.is_alive():
             server.stop()
+
+
+class Balancer(socketserver.ThreadingTCPServer):
+    """A loopback port that passes connections through to the servers of its pool, one after the other."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, pool: list[Server]) -> None:
+        super().__init__(("127.0.0.1", 0), _Passage)
+        self.pool = pool
+        self.open, self.most = 0, 0
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.005,), daemon=True)
+        self.thread.start()
+
+    @property
+    def address(self) -> str:
+        """Its host:port."""
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def stop(self) -> None:
+        """End it."""
+        self.shutdown()
+        self.server_close()
+        self.thread.join()
+
+
+class _Passage(socketserver.BaseRequestHandler):
+    server: Balancer
+
+    def handle(self) -> None:
+        """Pass one connection through, until one side ends it."""
+        target = self.server.pool[0]
+        self.server.pool = [*self.server.pool[1:], target]
+        self.server.open += 1
+        self.server.most = max(self.server.most, self.server.open)
+        with socket.create_connection(("127.0.0.1", target.server_port)) as onward:
+            ways = {self.request: onward, onward: self.request}
+            ended = False
+            while not ended:
+                for one in select.select(list(ways), [], [])[0]:
+                    data = one.recv(65536)
+                    ended = ended or not data
+                    ways[one].sendall(data)
+        self.server.open -= 1
+
+    def finish(self) -> None:
+        """The other side may be gone already."""
+        with contextlib.suppress(OSError):
+            self.request.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def api_servers(serve: Callable[..., Server], made_pki: Pki, tmp_path: Path) -> dict[str, Server]:
+    """Three API servers, each with a certificate of its own."""
+    found = {}
+    for name in ("cp1", "cp2", "cp3"):
+        folder = tmp_path / name
+        folder.mkdir()
+        found[name] = serve(issue(made_pki, folder, [name, "127.0.0.1"]))
+    return found
+
+
+@pytest.fixture
+def balance() -> Iterator[Callable[..., Balancer]]:
+    """Start a balancer in front of servers."""
+    started: list[Balancer] = []
+
+    def start(servers: Iterable[Server]) -> Balancer:
+        started.append(Balancer(list(servers)))
+        return started[-1]
+
+    yield start
+    for balancer in started:
+        balancer.stop()
 
 
 @pytest.fixture

@@ -141,3 +141,19 @@ def test_a_file_that_is_no_kubeconfig_is_told_or_made_anew(keep: Any, content: s
         assert keep.path.read_text() == content
     else:
         assert load(keep)["kind"] == "Config"
+
+
+def test_an_endpoint_that_is_new_becomes_the_current_context(
+    keep: Any, serve: Callable[..., Any], closed_port: int
+) -> None:
+    keep()
+    assert load(keep)["current-context"] == "example-cp1"
+    keep(endpoint=f"127.0.0.1:{closed_port}")  # it does not answer
+    assert load(keep)["current-context"] == "example-cp1"
+    keep()
+    keep(endpoint=serve().url.removeprefix("http://"))
+    assert load(keep)["current-context"] == "example"
+    text = keep.path.read_text().replace("current-context: example\n", "current-context: example-cp2\n")
+    keep.path.write_text(text)
+    keep(endpoint=serve().url.removeprefix("http://"))
+    assert load(keep)["current-context"] == "example-cp2"  # somebody's choice

@@ -55,6 +55,7 @@ def test_probes() -> None:
         {"url": "https://[fd00::1]:6443/readyz", "ca": "/ca", "expect": "ok"},
     ]
     assert probes([], "https://{}") == []
+    assert probes(["10.0.0.1", "fd00::1"], tcp="{}:6443") == [{"tcp": "10.0.0.1:6443"}, {"tcp": "[fd00::1]:6443"}]
 
 
 def test_control_plane_nodes_are_labelled_and_tainted_unless_told_otherwise() -> None:

@@ -275,3 +275,37 @@ def test_what_never_comes_to_hold_delays_a_start_and_no_more(node: Host, serve: 
     node.wish["components"]["zeta"]["start_when"] = {"url": api.url, "within": 0}
     assert not node.run().get("failed")
     assert all(node.pids())
+
+
+# ---- an address that all share ----
+
+
+def shared(server: Any, tls: Any) -> dict[str, Any]:
+    return {"url": server.url, "ca": tls.ca, "within": 1, "mend": "Look at lb1."}
+
+
+def test_the_api_must_answer_before_anything_starts(node: Host, serve: Callable[..., Any], tls: Any) -> None:
+    server = serve(tls)
+    result = node.run(api=shared(server, tls))
+    assert result["started"] == ["containerd", "kubelet"]
+    assert server.asked == ["GET /readyz"]
+
+
+def test_an_api_that_does_not_answer_leaves_all_as_it_is(node: Host, serve: Callable[..., Any], tls: Any) -> None:
+    server = serve(tls)
+    server.status, server.body = 500, "not ready"
+    before = node.everything()
+    result = node.run(api=shared(server, tls))
+    assert result["failed"]
+    assert result["msg"] == (
+        f"the API does not answer at {server.url} within 1 s (HTTP 500: not ready), where zeta, alpha on this host are to ask "
+        "for it. They were left as they are. Look at lb1."
+    )
+    assert node.everything() == before
+
+
+def test_check_mode_does_not_ask(node: Host, serve: Callable[..., Any], tls: Any) -> None:
+    server = serve(tls)
+    server.status = 500
+    assert node.run(True, api=shared(server, tls))["started"] == ["containerd", "kubelet"]
+    assert server.asked == []

@@ -304,3 +304,59 @@ def test_absent_takes_the_files_and_gives_fstab_back(machine: Machine) -> None:
     assert machine.read("/etc/sysctl.d/90-hardway-kubernetes.conf") is None
     assert machine.read("/etc/fstab") == FSTAB
     assert not machine.run("absent")["changed"]
+
+
+# ---- balancers ----
+
+VIRTUAL = {"address": "192.168.60.30", "variable": "cluster_api_endpoint"}
+
+
+def placed(machine: Machine, *lines: str, **virtual: str) -> list[str]:
+    machine.commands.answers["ip -oneline"] = (0, "".join(line + "\n" for line in lines), "")
+    return findings(machine, address="192.168.60.31", virtual_address={**VIRTUAL, **virtual})
+
+
+ETH0 = "2: eth0    inet 192.168.60.31/24 brd 192.168.60.255 scope global eth0"
+ETH1 = "3: eth1    inet 10.1.0.5/16 scope global eth1"
+HELD = "2: eth0    inet 192.168.60.30/32 scope global eth0"
+
+
+def test_a_virtual_address_in_the_hosts_network(machine: Machine) -> None:
+    assert placed(machine, ETH0) == []
+    assert placed(machine, ETH1, ETH0) == []
+    assert placed(machine, ETH0, HELD) == []  # a host that holds it
+
+
+@pytest.mark.parametrize("address", ["10.1.0.30", "192.168.61.30", "fd00::30"])
+def test_a_virtual_address_outside_the_hosts_network(machine: Machine, address: str) -> None:
+    (found,) = placed(machine, ETH0, ETH1, address=address)
+    assert found == (
+        f"has no network on interface eth0 that holds the virtual address {address} (cluster_api_endpoint); there is "
+        "192.168.60.0/24. Others would not find the address there: choose a free one of that network, or set "
+        "virtual_address__interface."
+    )
+
+
+def test_an_address_that_was_put_there_is_no_network_for_it(machine: Machine) -> None:
+    (found,) = placed(machine, ETH0, "2: eth0    inet 10.9.9.9/32 scope global eth0", address="10.9.9.9")
+    assert "there is 192.168.60.0/24" in found
+
+
+def test_another_interface_for_the_virtual_address(machine: Machine) -> None:
+    assert placed(machine, ETH0, ETH1, address="10.1.0.30", interface="eth1") == []
+    (found,) = placed(machine, ETH0, interface="eth7")
+    assert found == "has no interface eth7 with an address. Mend virtual_address__interface."
+
+
+def test_a_host_without_its_own_address_is_told_only_that(machine: Machine) -> None:
+    (found,) = placed(machine, ETH1)
+    assert "does not have the address 192.168.60.31" in found
+
+
+def test_a_balancer_that_nobody_is_at(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = machine.host.load("module_utils", "endpoint")
+    monkeypatch.setattr(endpoint, "why_not_there", lambda address: "No route to host")
+    wish = {"address": "192.0.2.1:6443", "kind": "external", "behind": [], "ca": str(tmp_path / "none")}
+    (found,) = findings(machine, endpoint=wish)
+    assert "reaches nobody at cluster_api_endpoint 192.0.2.1:6443 (No route to host)" in found
+    assert findings(machine, endpoint={**wish, "answers_when_empty": False}) == []

@@ -319,7 +319,7 @@ def test_a_host_says_whether_it_belongs_to_a_cluster(made: Host) -> None:
 
 def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
     made.systemd.ran.clear()
-    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": []}
+    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": [], "unwanted": []}
     assert made.helpers.run_module("survey", {}) == nothing
     assert made.systemd.ran == []
 
@@ -347,6 +347,11 @@ def test_defaults_are_those_of_the_modules(made: Host) -> None:
     assert made.survey()["todo"] == ["etcd"]
     made.wish["components"]["etcd"]["files"][0]["mode"] = "0600"
     assert made.survey()["todo"] == []
+
+
+def test_what_a_host_ran_under_other_settings_is_told(made: Host) -> None:
+    assert made.survey(unwanted=["etcd", "load-balancer"])["unwanted"] == ["etcd"]
+    assert made.survey()["unwanted"] == []
 
 
 # ---- etcd's members ----
