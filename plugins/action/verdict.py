@@ -16,6 +16,7 @@ class ActionModule(ActionBase):
         hosts, cluster = args["hosts"], args["cluster"]
         findings = {host: list(told.get("findings") or []) for host, told in hosts.items()}
         findings[""] = list(cluster.get("findings") or []) + leader_findings(hosts)
+        findings[""] += balance_findings(hosts, cluster)
         for host in args.get("skipped") or []:
             findings[host] = [
                 "did not answer, so nothing of it was checked. Bring it up, or take it out of the inventory."
@@ -44,9 +45,35 @@ def leader_findings(hosts):
     return []
 
 
+def answers(hosts):
+    """By address that stands for all API servers, how many connections of all hosts each server answered."""
+    found = {}
+    for told in hosts.values():
+        for address, servers in (told.get("endpoint_answers") or {}).items():
+            sums = found.setdefault(address, {})
+            for server, count in servers.items():
+                sums[server] = sums.get(server, 0) + count
+    return found
+
+
+def balance_findings(hosts, cluster):
+    """One server that answers all connections of all hosts, while others are ready, stands behind no balancer."""
+    ready = cluster.get("ready_servers") or []
+    return [
+        "all %d connections to %s led to %s, and %d API servers are ready. Put all of them into the balancer's pool, and let it "
+        "give each its share: docs/load-balancers.md."
+        % (sum(servers.values()), address, ", ".join(servers), len(ready))
+        for address, servers in sorted(answers(hosts).items())
+        if len(servers) == 1 and len(ready) > 1
+    ]
+
+
 def summary(name, hosts, cluster):
     """A line for each thing that was looked at."""
     lines = ["cluster %s: %s" % (name, "; ".join(cluster.get("facts") or ["not asked"]))]
+    for address, servers in sorted(answers(hosts).items()):
+        told = ", ".join("%s %d" % pair for pair in sorted(servers.items())) or "none"
+        lines.append("connections to %s were answered by: %s" % (address, told))
     members = [host for host, told in hosts.items() if told.get("etcd_leader")]
     if members:
         leaders = len({hosts[host]["etcd_leader"] for host in members})

@@ -48,6 +48,14 @@ options:
     description: To how many other pods each pod connects.
     type: int
     default: 5
+  balancer:
+    description: The address of a balancer that must ask each API server for /readyz, and that nothing else stands for.
+    type: str
+    default: ""
+  balancer_within:
+    description: Seconds within which it must have asked.
+    type: int
+    default: 30
 """
 
 EXAMPLES = r"""
@@ -67,6 +75,11 @@ findings:
   elements: str
 facts:
   description: What was seen to work, for the report.
+  returned: always
+  type: list
+  elements: str
+ready_servers:
+  description: Addresses of the API servers that are ready.
   returned: always
   type: list
   elements: str
@@ -135,6 +148,15 @@ def is_ready(pod):
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
 
+def asked_for_readiness(api):
+    """How often an API server was asked for /readyz since its start, as its metrics tell."""
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in api.request("GET", "/metrics").splitlines()
+        if line.startswith("apiserver_request_total{") and 'subresource="/readyz"' in line
+    )
+
+
 def why_pod_waits(pod):
     """Why a pod does not run, in the kubelet's or the scheduler's words."""
     status = pod.get("status", {})
@@ -157,20 +179,41 @@ class ClusterCheck:
         self.api = Api.from_params(module.params)
         self.findings = []
         self.facts = []
+        self.ready = {}  # API servers by address
+        self.asked = {}  # by address, how often each had been asked for /readyz
 
     def servers(self):
         """Each API server by itself."""
-        ready = 0
         for server in self.wish["servers"]:
             single = Api([server], self.wish["ca"], self.wish["client_certificate"], self.wish["client_key"], timeout=5)
             try:
                 single.request("GET", "/readyz")
-                ready += 1
+                self.ready[server] = single
             except ApiError as error:
                 self.findings.append(
                     "the API server %s is not ready: %s. Look at kube-apiserver and etcd there." % (server, error)
                 )
-        self.facts.append("%d of %d API servers ready" % (ready, len(self.wish["servers"])))
+        self.facts.append("%d of %d API servers ready" % (len(self.ready), len(self.wish["servers"])))
+        if self.wish["balancer"]:
+            self.asked = {server: asked_for_readiness(single) for server, single in self.ready.items()}
+
+    def balancer(self):
+        """Whether somebody else has asked every ready API server for /readyz since servers() did."""
+
+        def unasked():
+            return [
+                server for server, single in self.ready.items() if asked_for_readiness(single) == self.asked[server]
+            ]
+
+        missing = wait_for(unasked, self.wish["balancer_within"], 1)
+        for server in missing:
+            self.findings.append(
+                "the balancer at %s has not asked the API server %s for /readyz within %d s, so it would not notice that the "
+                "server is not ready. Put the server into its pool, with the health check HTTPS GET /readyz that expects 200 "
+                "(docs/load-balancers.md)." % (self.wish["balancer"], server, self.wish["balancer_within"])
+            )
+        if self.ready and not missing:
+            self.facts.append("%s asks every API server for /readyz" % self.wish["balancer"])
 
     def nodes(self):
         """Nodes against the inventory; returns the names of those that are Ready."""
@@ -309,6 +352,8 @@ def main():
             domain={"type": "str", "default": "cluster.local"},
             within={"type": "int", "default": 120},
             peers={"type": "int", "default": 5},
+            balancer={"type": "str", "default": ""},
+            balancer_within={"type": "int", "default": 30},
         ),
         supports_check_mode=True,
     )
@@ -322,9 +367,11 @@ def main():
                 check.tries(check.pods(ready), service)
             finally:
                 check.clean()
+        if module.params["balancer"]:
+            check.balancer()
     except ApiError as error:
         check.findings.append("the API refused the check: %s" % error)
-    module.exit_json(changed=False, findings=check.findings, facts=check.facts)
+    module.exit_json(changed=False, findings=check.findings, facts=check.facts, ready_servers=sorted(check.ready))
 
 
 if __name__ == "__main__":

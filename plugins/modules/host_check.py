@@ -106,6 +106,27 @@ options:
         description: How many members the inventory names.
         type: int
         required: true
+  endpoint:
+    description: Addresses that stand for all API servers, asked over new connections from this host.
+    type: dict
+    suboptions:
+      addresses:
+        description: The addresses, host:port.
+        type: list
+        elements: str
+        required: true
+      servers:
+        description: The API servers by name, C(https://host:port). Their certificates say which of them answers.
+        type: dict
+        required: true
+      ca:
+        description: CA certificate of the API.
+        type: path
+        required: true
+      asks:
+        description: How many connections are opened, all at the same time.
+        type: int
+        default: 10
   controller_time:
     description: The controller's clock in seconds since 1970.
     type: float
@@ -136,6 +157,10 @@ etcd_leader:
   description: Id of the leader that this host's member knows.
   returned: with O(etcd)
   type: str
+endpoint_answers:
+  description: By address, which API server answered how many connections.
+  returned: with O(endpoint)
+  type: dict
 """
 
 import os
@@ -144,6 +169,7 @@ import ssl
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import units
@@ -224,6 +250,22 @@ class Check:
                     % skew
                 )
 
+    def endpoint(self):
+        """Findings about connections that led to no ready API server; returns who answered the others."""
+        wish, told = self.wish["endpoint"], {}
+        for address in wish["addresses"]:
+            try:
+                told[address], wrong = endpoint.answers(address, wish["ca"], wish["asks"], wish["servers"])
+            except FileNotFoundError:
+                wrong = {"%s is missing; run site.yml" % wish["ca"]: wish["asks"]}
+            for sentence, count in sorted(wrong.items()):
+                self.findings.append(
+                    "%d of %d connections to %s led to no ready API server (%s). The balancer must hand connections only to "
+                    "servers that answer HTTPS GET /readyz with 200: docs/load-balancers.md."
+                    % (count, wish["asks"], address, sentence)
+                )
+        return told
+
     def etcd(self):
         """Findings about members and leader; returns the leader's id."""
         wish = self.wish["etcd"]
@@ -280,6 +322,15 @@ def main():
                     "members": {"type": "int", "required": True},
                 },
             },
+            "endpoint": {
+                "type": "dict",
+                "options": {
+                    "addresses": {"type": "list", "elements": "str", "required": True},
+                    "servers": {"type": "dict", "required": True},
+                    "ca": {"type": "path", "required": True},
+                    "asks": {"type": "int", "default": 10},
+                },
+            },
             "controller_time": {"type": "float"},
             "maximum_clock_skew": {"type": "int", "default": 10},
         },
@@ -294,6 +345,8 @@ def main():
     result = {"certificate_days": days}
     if module.params["etcd"]:
         result["etcd_leader"] = check.etcd()
+    if module.params["endpoint"]:
+        result["endpoint_answers"] = check.endpoint()
     module.exit_json(changed=False, findings=check.findings, **result)
 
 

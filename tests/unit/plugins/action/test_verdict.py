@@ -49,3 +49,28 @@ def test_members_with_different_leaders_are_a_finding(host: SimpleNamespace) -> 
 def test_a_cluster_that_was_not_asked(host: SimpleNamespace) -> None:
     result = verdict(host, {})
     assert result["summary"] == ["cluster example: not asked"]
+
+
+def answered(**servers: int) -> dict[str, Any]:
+    return {**told(), "endpoint_answers": {"203.0.113.5:6443": servers}}
+
+
+def test_who_answered_is_added_up_over_all_hosts(host: SimpleNamespace) -> None:
+    hosts = {"cp1": answered(cp1=4), "cp2": answered(cp1=1, cp3=2), "w1": told()}
+    result = verdict(host, hosts, facts=["x"], ready_servers=["a", "b", "c"])
+    assert result["findings"] == {}
+    assert result["summary"][1] == "connections to 203.0.113.5:6443 were answered by: cp1 5, cp3 2"
+
+
+def test_one_server_for_all_connections_is_no_balance(host: SimpleNamespace) -> None:
+    hosts = {"cp1": answered(cp1=4), "cp2": answered(cp1=6)}
+    result = verdict(host, hosts, facts=["x"], ready_servers=["a", "b"])
+    (found,) = result["findings"][""]
+    assert found.startswith("all 10 connections to 203.0.113.5:6443 led to cp1, and 2 API servers are ready.")
+    assert "docs/load-balancers.md" in found
+    assert verdict(host, hosts, facts=["x"], ready_servers=["a"])["findings"] == {}
+
+
+def test_an_address_that_led_nowhere(host: SimpleNamespace) -> None:
+    result = verdict(host, {"cp1": answered()}, facts=["x"], ready_servers=["a", "b"])
+    assert result["summary"][1] == "connections to 203.0.113.5:6443 were answered by: none"

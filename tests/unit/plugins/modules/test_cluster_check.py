@@ -175,3 +175,46 @@ def test_each_pod_connects_to_its_next_neighbours(check: Callable[..., Any], pee
     check(peers=peers)
     reached = [script.count(":8080") for script in check.scripts.values()]
     assert reached == [min(peers, 2)] * 3
+
+
+# ---- a balancer that is not ours ----
+
+
+def counted(api: Any, *counts: int) -> None:
+    """The server's metrics: how often it was asked for /readyz, each time they are looked at; the last stays."""
+    left = list(counts)
+
+    def respond(handler: Any) -> None:
+        if handler.path != "/metrics":
+            api.respond(handler)
+            return
+        count = left.pop(0) if len(left) > 1 else left[0]
+        ours = "".join(
+            f'apiserver_request_total{{code="{code}",subresource="/readyz",verb="GET"}} {number}\n'
+            for code, number in (("200", count), ("500", 2))
+        )
+        handler.answer(200, '# HELP x\napiserver_request_total{subresource="/livez"} 9e+06\n' + ours)
+
+    api.server.respond = respond
+
+
+def test_a_balancer_that_asks_for_readiness(check: Callable[..., Any], api: Any) -> None:
+    counted(api, 10, 10, 11)
+    result = check(balancer="203.0.113.5:6443", balancer_within=5)
+    assert result["findings"] == []
+    assert result["ready_servers"] == [api.server.url]
+    assert result["facts"][-1] == "203.0.113.5:6443 asks every API server for /readyz"
+
+
+def test_a_balancer_that_does_not_ask_for_readiness(check: Callable[..., Any], api: Any) -> None:
+    counted(api, 10)
+    (found,) = check(balancer="203.0.113.5:6443", balancer_within=0)["findings"]
+    assert found.startswith(
+        f"the balancer at 203.0.113.5:6443 has not asked the API server {api.server.url} for /readyz"
+    )
+    assert "health check HTTPS GET /readyz that expects 200" in found
+
+
+def test_metrics_are_not_read_without_such_a_balancer(check: Callable[..., Any], api: Any) -> None:
+    check()
+    assert "GET /metrics" not in api.server.asked

@@ -192,3 +192,38 @@ def test_etcd_that_does_not_answer_and_files_that_are_gone(
     assert not result["etcd_leader"]
     gone = {"endpoint": "https://127.0.0.1:1", "ca": "/none/ca", "cert": "/none/crt", "key": "/none/key", "members": 3}
     assert "/none/ca" in run(host, etcd=gone)["findings"][0]
+
+
+# ---- what stands for all API servers ----
+
+
+def ask(host: SimpleNamespace, tls: Any, servers: dict[str, Any], *addresses: str, **more: Any) -> dict[str, Any]:
+    urls = {name: server.url for name, server in servers.items()}
+    return run(host, endpoint={"addresses": list(addresses), "ca": tls.ca, "servers": urls, "asks": 6, **more})
+
+
+def test_who_answers_behind_an_address(
+    host: SimpleNamespace, api_servers: dict[str, Any], tls: Any, balance: Callable[..., Any]
+) -> None:
+    both = [balance(api_servers.values()).address, balance([api_servers["cp1"]]).address]
+    result = ask(host, tls, api_servers, *both)
+    assert result["findings"] == []
+    assert result["endpoint_answers"] == {both[0]: {"cp1": 2, "cp2": 2, "cp3": 2}, both[1]: {"cp1": 6}}
+
+
+def test_a_balancer_that_uses_a_server_that_is_not_ready(
+    host: SimpleNamespace, api_servers: dict[str, Any], tls: Any, balance: Callable[..., Any]
+) -> None:
+    api_servers["cp3"].status = 500
+    address = balance(api_servers.values()).address
+    (found,) = ask(host, tls, api_servers, address)["findings"]
+    assert found.startswith(f"2 of 6 connections to {address} led to no ready API server (cp3: HTTP 500).")
+    assert "HTTPS GET /readyz" in found
+    assert "docs/load-balancers.md" in found
+
+
+def test_no_authority_to_ask_with(
+    host: SimpleNamespace, api_servers: dict[str, Any], tls: Any, tmp_path: Path, closed_port: int
+) -> None:
+    (found,) = ask(host, tls, api_servers, f"127.0.0.1:{closed_port}", ca=str(tmp_path / "none"))["findings"]
+    assert "none is missing; run site.yml" in found
