@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import group, processes, restarted
+from lab_cluster import BALANCERS, group, processes, restarted
 
-HOSTS = group("kube_node")
+HOSTS = list(dict.fromkeys(group("kube_node") + BALANCERS))
 RESTARTS = {
     "etcd": ({"etcd__flags": {"snapshot-count": 20000}}, group("etcd")),
     "kube-apiserver": ({"kube_apiserver__flags": {"v": 1}}, group("kube_apiserver")),
     "kube-controller-manager": ({"kube_controller_manager__flags": {"v": 1}}, group("kube_controller_manager")),
     "kubelet": ({"kubelet__flags": {"v": 1}}, group("kube_node")),
     "kube-proxy": ({"kube_proxy__flags": {"v": 1}}, group("kube_node")),
-    "load-balancer": ({"load_balancer__unit": {"Service": {"LimitNOFILE": 12000}}}, group("kube_node")),
+    "load-balancer": ({"load_balancer__unit": {"Service": {"LimitNOFILE": 12000}}}, BALANCERS or group("kube_node")),
 }
 NONE = {
     "labels and taints": {

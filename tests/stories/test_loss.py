@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 
 import pytest
-from lab_cluster import ASK, IMAGE, await_whole, changed, connect, group, lab, processes, restarted, roll_out, through
+from lab_asker import Asker
+from lab_cluster import IMAGE, await_whole, changed, group, lab, processes, restarted, roll_out, through
 
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")
 ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/operations.md)
 MOVES_WITHIN = 120.0  # with a toleration of 10 s; the default toleration is 300 s
-
-ASK_ON = f"""
-while [ ! -e /tmp/client-ends ]; do
-  code=$({ASK})
-  echo "$(date +%s.%N) $code"
-  sleep 0.1
-done
-rm -f /tmp/client-ends
-"""
-
-
-class Client(threading.Thread):
-    """A client on a worker that keeps asking the API through the worker's own balancer."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(daemon=True)
-        self.host = connect(name)
-        self.told = ""
-
-    def run(self) -> None:
-        self.told = self.host.run("bash -c %s", ASK_ON).stdout
-
-    def end(self) -> float:
-        """Ends it; returns the longest time in seconds that passed between two good answers."""
-        self.host.run("touch /tmp/client-ends")
-        self.join(30)
-        answers = [line.split() for line in self.told.splitlines() if len(line.split()) == 2]
-        good = [float(when) for when, code in answers if code in ("200", "403")]  # 403: the API's own answer to a node
-        assert len(good) > 20, self.told[-2000:]
-        return max(later - sooner for sooner, later in zip(good, good[1:], strict=False))
 
 
 def leaders(kubectl) -> set[str]:
@@ -57,7 +27,7 @@ def test_any_control_plane_host(lost, on, playbook, kubectl, record_property):
     rest = [name for name in group("kube_node") if name not in (lost, WORKERS[1])]
     elsewhere = through(kubectl, next(name for name in CONTROL_PLANE if name != lost))
     before = processes(on, rest)
-    client = Client(WORKERS[0])
+    client = Asker(WORKERS[0])
     client.start()
     lab("stop", lost, WORKERS[1])
     try:

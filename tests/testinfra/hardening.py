@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from lab_cluster import REPOSITORY
+from lab_cluster import BALANCER, REPOSITORY
 
 
 def table(heading: str) -> list[dict[str, str]]:
@@ -19,6 +19,16 @@ def table(heading: str) -> list[dict[str, str]]:
     rows = [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
     assert rows, f"docs/hardening.md has no table under {heading!r}: nothing would be compared"
     return rows
+
+
+def open_ports() -> list[dict[str, str]]:
+    """The rows of the table of ports that hold for this inventory's kind of balancer."""
+    found = []
+    for row in table("Open ports"):
+        kinds = re.search(r"`load_balancer__kind: ([\w, ]+)`", row["who asks"])
+        if not kinds or BALANCER in kinds[1].split(", "):
+            found.append(row)
+    return found
 
 
 def words(cell: str) -> list[str]:

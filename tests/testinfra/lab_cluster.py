@@ -70,10 +70,26 @@ NODES = group("kube_node")
 MANAGERS = list(dict.fromkeys(group("kube_controller_manager") + group("kube_scheduler")))
 # Nodes for ordinary workloads; where every node has an API server beside it, all of them.
 WORKERS = [name for name in NODES if name not in SERVERS] or NODES
-# Nodes, and whoever needs the API and has no server beside it, have a balancer of their own.
+# Nodes, and whoever needs the API and has no server beside it, ask through a balancer.
 BALANCED = list(dict.fromkeys(NODES + [name for name in MANAGERS if name not in SERVERS]))
+
+
+def _balancing() -> tuple[str, list[str], str, str]:
+    """The kind of balancer, the hosts that balance for all, the address that they share, and where nodes ask."""
+    variables = next(iter(HOSTVARS.values()), {})
+    kind, endpoint = variables.get("load_balancer__kind", "local"), variables.get("cluster_api_endpoint", "")
+    if kind == "local":
+        return kind, [], "", "https://127.0.0.1:7443"
+    if kind == "external":
+        return kind, [], "", f"https://{endpoint}"
+    virtual = variables.get("virtual_address__address") or (endpoint.rpartition(":")[0] if kind != "hybrid" else "")
+    port = variables.get("load_balancer__pair_port") or endpoint.rpartition(":")[2]
+    return kind, group("load_balancer"), virtual, f"https://{virtual}:{port}" if virtual else f"https://{endpoint}"
+
+
+BALANCER, BALANCERS, VIRTUAL_ADDRESS, BALANCED_API = _balancing()
 # Every host of the cluster; the inventory may have others, which nothing touches.
-HOSTS = list(dict.fromkeys(group("etcd") + SERVERS + MANAGERS + NODES))
+HOSTS = list(dict.fromkeys(group("etcd") + SERVERS + MANAGERS + NODES + BALANCERS))
 
 # Which hosts run a service.
 UNITS = {
@@ -81,7 +97,8 @@ UNITS = {
     "kube-apiserver": SERVERS,
     "kube-controller-manager": group("kube_controller_manager"),
     "kube-scheduler": group("kube_scheduler"),
-    "load-balancer": BALANCED,
+    "load-balancer": BALANCED if BALANCER == "local" else BALANCERS,
+    "virtual-address": BALANCERS if VIRTUAL_ADDRESS else [],
     "containerd": NODES,
     "kubelet": NODES,
     "flanneld": NODES,
@@ -92,6 +109,10 @@ UNITS = {
 def units(name: str) -> list[str]:
     """The services that a host runs."""
     return [unit for unit, names in UNITS.items() if name in names]
+
+
+# Hosts with keys of their own: a balancer has none.
+KEYED = [name for name in HOSTS if set(units(name)) - {"load-balancer", "virtual-address"}]
 
 
 def inventories(*more: str) -> list[str]:
@@ -124,13 +145,16 @@ ETCDCTL = (
     "etcdctl --cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key "
     "--endpoints=https://127.0.0.1:2379"
 )
-# Prints the HTTP status of a question to the API through a node's own balancer; 403 is the API's own answer to a node.
-ASK = (
-    "curl -s -o /dev/null -w '%{http_code}' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt "
-    "--cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key "
-    "https://127.0.0.1:7443/api/v1/namespaces/default"
-)
 WHOLE_WITHIN = 180  # seconds
+
+
+def ask(url: str = BALANCED_API) -> str:
+    """A node's question to the API, where nodes ask or at another address; prints the HTTP status, 403 being an answer."""
+    return (
+        "curl -s -o /dev/null -w '%{http_code}' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt "
+        "--cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key "
+        f"{url}/api/v1/namespaces/default"
+    )
 
 
 def green(playbook: Any, *arguments: str) -> Any:

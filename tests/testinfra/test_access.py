@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from lab_cluster import ETCDCTL, HOSTVARS, UNITS, WORKERS, group
+from lab_cluster import BALANCED_API, ETCDCTL, HOSTVARS, UNITS, WORKERS, group
 
 PKI = Path(next(iter(HOSTVARS.values()))["cluster_controller_dir"]) / "pki"
 NODES = "/api/v1/nodes"
@@ -108,7 +108,7 @@ def test_a_node_cannot_read_secrets_of_others(on, kubectl, namespace):
     kubectl("create", "secret", "generic", "other", f"--namespace={namespace}", "--from-literal=word=x")
     host = on(WORKERS[0])
     options = "--cacert /etc/kubernetes/pki/ca.crt --cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key"
-    assert curl(host, f"https://127.0.0.1:7443/api/v1/namespaces/{namespace}/secrets/other", options) == "403"
+    assert curl(host, f"{BALANCED_API}/api/v1/namespaces/{namespace}/secrets/other", options) == "403"
 
 
 def test_administrators_kubeconfig_is_private():

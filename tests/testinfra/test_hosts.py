@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import ETCDCTL, HOSTS, HOSTVARS, SERVERS, UNITS, group
+from lab_cluster import ETCDCTL, HOSTS, HOSTVARS, KEYED, SERVERS, UNITS, group
 
 ROOTS = ("containerd", "kubelet", "flanneld")
 ON = [(unit, host) for unit, names in UNITS.items() for host in names]
@@ -23,7 +23,9 @@ def test_service_runs_as_its_user_and_comes_back_at_boot(on, unit, name):
     assert host.file(f"/proc/{pid}").user == ("root" if unit in ROOTS else unit)
 
 
-@pytest.mark.parametrize(("unit", "name"), [(unit, names[0]) for unit, names in UNITS.items() if unit not in ROOTS])
+@pytest.mark.parametrize(
+    ("unit", "name"), [(unit, name) for unit, names in UNITS.items() if unit not in ROOTS for name in names[:1]]
+)
 def test_sandbox(on, unit, name):
     """An unprivileged service can write nowhere but where it must, and gain nothing."""
     shown = on(name).check_output(f"systemctl show {unit}")
@@ -40,11 +42,12 @@ def test_sandbox(on, unit, name):
     }.items():
         assert properties[key] == wished, (unit, key)
     status = on(name).check_output(f"grep CapBnd /proc/{properties['MainPID']}/status")
-    net_admin = 1 << 12
-    assert int(status.split()[1], 16) == (net_admin if unit == "kube-proxy" else 0)
+    setgid, net_admin, net_raw = 1 << 6, 1 << 12, 1 << 13
+    allowed = {"kube-proxy": net_admin, "virtual-address": setgid | net_admin | net_raw}
+    assert int(status.split()[1], 16) == allowed.get(unit, 0)
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", KEYED)
 def test_secrets_are_readable_by_their_owner_alone(on, name):
     """Each private key 0600; no key of an authority anywhere; no token or key in a world-readable place."""
     host = on(name)

@@ -6,10 +6,10 @@ import functools
 import socket
 
 import pytest
-from hardening import look, table
+from hardening import look, open_ports
 from lab_cluster import HOSTS, HOSTVARS
 
-ROWS = table("Open ports")
+ROWS = open_ports()
 LOOPBACK = ("127.0.0.1", "::1")
 EPHEMERAL = range(32768, 61000)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from lab_cluster import HOSTS, HOSTVARS, changed, group, units
+from lab_cluster import HOSTS, HOSTVARS, VIRTUAL_ADDRESS, changed, group, units
 
 pytestmark = pytest.mark.last  # nothing is left for other tests
 
 NAME = HOSTVARS[HOSTS[0]]["cluster_name"]
-OURS = "etcd|kube-.*|kubelet|containerd|flanneld|load-balancer"
+OURS = "etcd|kube-.*|kubelet|containerd|flanneld|load-balancer|virtual-address"
 GONE = [
     *("/etc/kubernetes", "/etc/etcd", "/etc/containerd", "/etc/cni", "/opt/hardway", "/opt/cni", "/opt/containerd"),
     *("/var/lib/hardway", "/var/log/kubernetes", "/etc/modules-load.d/hardway-kubernetes.conf", "/run/flannel"),
@@ -87,6 +87,7 @@ class TestNothingIsLeft:
     def test_network(self, on, name):
         """Interfaces, namespaces and rules of pods and Services; the host's own network works, or this would not run."""
         assert not re.search("cni0|flannel|veth", on(name).check_output("ip -brief link"))
+        assert f" {VIRTUAL_ADDRESS or '-'}/" not in on(name).check_output("ip -brief address")
         assert on(name).check_output("ip netns list") == ""
         tables = on(name).run("nft list tables").stdout
         assert not re.search("kube-proxy|flannel|cni", tables), tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import ASK, HOSTS, NODES, SERVERS, UNITS, WORKERS, await_whole, changed, lab, roll_out, units
+from lab_cluster import HOSTS, NODES, SERVERS, UNITS, WORKERS, ask, await_whole, changed, lab, roll_out, units
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
@@ -34,7 +34,7 @@ class TestOneHostLost:
     def test_the_api_answers_through_a_workers_balancer(self, on, lost):
         """Within seconds every question is answered again (403: a node may not read namespaces, and the API says so)."""
         worker = on(next(name for name in WORKERS if name != lost))
-        answers = [worker.run(ASK).stdout for _question in range(12)]
+        answers = [worker.run(ask()).stdout for _question in range(12)]
         assert set(answers[-6:]) <= {"200", "403"}, answers
 
     def test_site_finishes_for_the_rest_and_names_what_it_skipped(self, playbook, lost):

@@ -6,10 +6,10 @@ import functools
 
 import pytest
 import yaml
-from hardening import look, table
+from hardening import look, open_ports
 from lab_cluster import HOSTS, REPOSITORY
 
-ROWS = table("Open ports")
+ROWS = open_ports()
 CIPHERS = yaml.safe_load((REPOSITORY / "roles/cluster/vars/main.yml").read_text())["__cluster__ciphers"]
 # Numbers of IANA's registry.
 NUMBERS = {

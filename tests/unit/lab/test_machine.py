@@ -46,6 +46,9 @@ def test_what_roles_install_is_not_there_before() -> None:
         "iptables",
         "nftables",
         "haproxy",
+        "nginx",
+        "libnginx-mod-stream",
+        "keepalived",
         "chrony",
     }
     assert roles <= set(rootfs.REPOSITORY_PACKAGES)

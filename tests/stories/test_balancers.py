@@ -1,0 +1,145 @@
+"""Balancers on hosts of their own, an API server behind them, and one of them lost at a time: what a client notices."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from lab_asker import Asker
+from lab_cluster import BALANCERS, VIRTUAL_ADDRESS, changed, group, lab, processes, restarted
+
+WORKER = group("worker")[0]
+SERVER = group("kube_apiserver")[0]
+MOVES_WITHIN = 5.0  # seconds that a client may wait for an answer
+WHOLE_WITHIN = 120.0
+
+
+def holder(on, names: list[str] = BALANCERS) -> str:
+    """The host that has the virtual address, once one has."""
+    end = time.monotonic() + 30
+    while True:
+        found = [name for name in names if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
+        if len(found) == 1 or time.monotonic() > end:
+            break
+    assert len(found) == 1, found
+    return found[0]
+
+
+def await_verified(playbook) -> None:
+    """The cluster is whole again without a run."""
+    end = time.monotonic() + WHOLE_WITHIN
+    while True:
+        result = playbook("playbooks/verify.yml")
+        if result.returncode == 0 or time.monotonic() > end:
+            break
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+@pytest.fixture
+def asker():
+    """A client on a worker, at the address that all share, which has had good answers before the test begins."""
+    found = Asker(WORKER)
+    found.start()
+    time.sleep(3)
+    yield found
+    if found.is_alive():
+        found.end()
+
+
+def waited(asker: Asker, what: str, record_property) -> float:
+    """The longest time in seconds without a good answer, told."""
+    time.sleep(10)
+    gap = asker.end()
+    print(f"{what}: a client waited {gap:.1f} s at the most, {len(asker.failed)} requests failed")
+    record_property(what, round(gap, 1))
+    return gap
+
+
+def test_a_balancers_host_without_power(asker, on, playbook, record_property):
+    """The address moves; a run finishes for the rest and restarts nothing; with power again it stays where it is."""
+    lost = holder(on)
+    rest = [name for name in group("kube_node") + BALANCERS if name != lost]
+    before = processes(on, rest)
+    lab("stop", lost)
+    try:
+        gap = waited(asker, "a balancer's host lost", record_property)
+        now = holder(on, [name for name in BALANCERS if name != lost])
+        assert gap < MOVES_WITHIN
+        result = playbook("site.yml")
+        assert result.returncode == 4, result.stdout[-4000:]
+        assert f"fatal: [{lost}]: UNREACHABLE!" in result.stdout
+    finally:
+        lab("start", lost)
+    await_verified(playbook)
+    assert holder(on) == now
+    healed = playbook("site.yml")
+    assert set(changed(healed.stdout).values()) == {0}, healed.stdout[-4000:]
+    assert restarted(before, processes(on, rest)) == set()
+
+
+def test_a_balancer_whose_process_is_killed(asker, on, record_property):
+    """The process comes back by itself; before it does, the address has moved or nobody noticed."""
+    on(holder(on)).check_output("systemctl kill --signal=KILL load-balancer")
+    assert waited(asker, "a balancer's process killed", record_property) < MOVES_WITHIN
+
+
+def test_keepalived_killed(asker, on, record_property):
+    """It had no time to give the address back: the unit does."""
+    name = holder(on)
+    on(name).check_output("systemctl kill --signal=KILL virtual-address")
+    assert waited(asker, "keepalived killed", record_property) < MOVES_WITHIN
+    assert holder(on)
+
+
+def test_an_address_that_is_moved_on_purpose(asker, on, record_property):
+    """The way to work on a host: stop the unit that holds the address."""
+    name = holder(on)
+    on(name).check_output("systemctl stop virtual-address")
+    try:
+        assert waited(asker, "the address moved on purpose", record_property) < 2.0
+        assert holder(on) != name
+    finally:
+        on(name).check_output("systemctl start virtual-address")
+
+
+def test_an_api_server_that_is_killed(asker, on, record_property):
+    """Its host refuses connections, and the balancer takes another server for them."""
+    on(SERVER).check_output("systemctl kill --signal=KILL kube-apiserver; systemctl stop kube-apiserver")
+    try:
+        assert waited(asker, "an API server killed", record_property) < MOVES_WITHIN
+    finally:
+        on(SERVER).check_output("systemctl start kube-apiserver")
+
+
+def test_an_api_server_that_ends(asker, on, record_property):
+    """It says so for a while before it stops listening: no request fails."""
+    on(SERVER).check_output("systemctl stop kube-apiserver")
+    try:
+        assert waited(asker, "an API server ended", record_property) < 2.0
+        assert asker.failed == []
+    finally:
+        on(SERVER).check_output("systemctl start kube-apiserver")
+
+
+def test_an_api_servers_host_without_power(asker, playbook, record_property):
+    """Nobody refuses anything: the balancer notices by itself."""
+    lab("stop", SERVER)
+    try:
+        assert waited(asker, "an API server's host lost", record_property) < MOVES_WITHIN
+    finally:
+        lab("start", SERVER)
+    await_verified(playbook)
+
+
+def test_a_server_that_is_not_ready_is_left_out(on, playbook):
+    """Without its etcd member a server lives and is not ready: no connection of verify.yml leads to it."""
+    on(SERVER).check_output("systemctl stop etcd")
+    try:
+        time.sleep(5)
+        result = playbook("playbooks/verify.yml")
+    finally:
+        on(SERVER).check_output("systemctl start etcd")
+    assert result.returncode == 2
+    assert "is not ready" in result.stdout
+    assert "led to no ready API server" not in result.stdout, result.stdout[-4000:]
+    await_verified(playbook)
