@@ -40,6 +40,11 @@ def run(*arguments: str, playbook: str = "site.yml", inventory: str = "stacked")
         ("cluster_pod_cidr: 192.168.0.0/16", ["holds the address 192.168.60.11 of cp1"]),
         ("cluster_version: 1.22.0", ["cluster_version 1.22.0 is not supported", "1.36"]),
         ("cluster_api_endpoint: nowhere", ["cluster_api_endpoint", "is not host:port"]),
+        (
+            "load_balancer__kind: haproxy",
+            ["the group load_balancer has 0 hosts", "wants two or more", "wants cluster_api_endpoint"],
+        ),
+        ("load_balancer__kind: external", ["wants cluster_api_endpoint, the host:port of your balancer. Set it."]),
         ("kubelet__confg: {}", ["kubelet__confg is no variable of any role", "Did you mean kubelet__config?"]),
         ("kube_proxy__mode: userspace", ["kube_proxy__mode", "nftables"]),
         ("host__minimum_memory_mb: plenty", ["host__minimum_memory_mb", "int"]),
@@ -170,3 +175,34 @@ def test_an_etcd_of_someone_else(tmp_path, change, words):
         assert word in output
     for line in key.splitlines()[1:-1]:
         assert line not in output
+
+
+# ---- balancers ----
+
+
+def test_a_virtual_address_that_is_a_hosts_own():
+    """The variable, the host and the mend."""
+    output = run("-e", "cluster_api_endpoint=192.168.60.32:6443", inventory="balanced")
+    words = "cluster_api_endpoint: the virtual address 192.168.60.32 is the address of lb2. Choose a free one"
+    assert words in output
+
+
+def test_an_external_balancer_that_is_not_there(tmp_path):
+    """The host that would ask there is looked at, here this machine, and nothing is changed on it."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    variables = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "cluster_controller_dir": str(tmp_path),
+        "load_balancer__kind": "external",
+        "cluster_api_endpoint": "nowhere.invalid:6443",
+    }
+    command = [str(PLAYBOOK), "-i", "inventory/stacked", "site.yml", "--limit", "worker1", "-e", json.dumps(variables)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment)
+    output = re.sub(r"\s+", " ", result.stdout + result.stderr)
+    assert result.returncode == 2, output
+    assert "Some hosts are not fit for Kubernetes" in output
+    assert "worker1: reaches nobody at cluster_api_endpoint nowhere.invalid:6443" in output
+    assert "start it, or mend cluster_api_endpoint" in output
+    assert "changed=0" in output
+    assert list(tmp_path.iterdir()) == []
