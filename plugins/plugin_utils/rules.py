@@ -222,10 +222,10 @@ def _addresses(views, say):
             )
             continue
         owners.setdefault(str(view["address"]), []).append(host)
-    _shared(owners, "cluster_address %s is also the address of %s. Give each host its own.", say)
+    _owned_twice(owners, "cluster_address %s is also the address of %s. Give each host its own.", say)
 
 
-def _shared(owners, words, say):
+def _owned_twice(owners, words, say):
     """Tell each owner of a value that others have too, and who they are."""
     for value, hosts in owners.items():
         for host in hosts if len(hosts) > 1 else []:
@@ -238,7 +238,7 @@ def _pod_networks(views, say):
         mine = _network(view["cni_pod_cidr"] or "") if view["cni_kind"] == "bridge" else None
         if mine is not None:
             owners.setdefault(mine, []).append(host)
-    _shared(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)
+    _owned_twice(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)
 
 
 def _networks(host, view, views, looked_at, say):
