@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -296,51 +294,3 @@ def test_the_interface_with_the_hosts_own_address(made: dict[str, Any], tmp_path
     found = run_script(script, tmp_path, "find", ip="true")
     assert (found.returncode, found.stderr) == (1, "no interface has the address 192.168.60.31\n")
     assert run_script(script, tmp_path, "free", ip="exit 1").returncode == 0
-
-
-# ---- judged by the programs themselves ----
-
-
-def program(name: str) -> str:
-    """A program of this machine, or the test is none."""
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    if not found:
-        pytest.skip(f"{name} is not installed here")
-    return found
-
-
-def judge(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "warning" not in (done.stdout + done.stderr).lower(), done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    ("kind", "host"), [("local", "worker1"), ("haproxy", "lb1"), ("hybrid with an address", "lb2")]
-)
-def test_haproxy_takes_its_configuration(made: dict[str, Any], tls: Any, tmp_path: Path, kind: str, host: str) -> None:
-    text = file_of(made[kind][host]["balancer"], "haproxy.cfg")
-    (tmp_path / "haproxy.cfg").write_text(text.replace("/etc/kubernetes/pki/ca.crt", tls.ca))
-    judge(program("haproxy"), "-c", "-f", str(tmp_path / "haproxy.cfg"))
-
-
-@pytest.mark.parametrize("kind", ["nginx", "hybrid"])
-def test_nginx_takes_its_configuration(made: dict[str, Any], tmp_path: Path, kind: str) -> None:
-    nginx = program("nginx")
-    text = file_of(made[kind]["lb1"]["balancer"], "nginx.conf").replace("/run/load-balancer", str(tmp_path))
-    (tmp_path / "pool.conf").write_text("server 192.168.60.11:6443 max_fails=1 fail_timeout=2s down;\n")
-    (tmp_path / "nginx.conf").write_text(text)
-    judge(nginx, "-t", "-e", "stderr", "-c", str(tmp_path / "nginx.conf"))
-
-
-def test_keepalived_takes_its_configuration(made: dict[str, Any], tmp_path: Path) -> None:
-    text = file_of(made["haproxy"]["lb1"]["address"], "keepalived.conf").replace("/run/virtual-address", str(tmp_path))
-    text = text.replace("script_user virtual-address", f"script_user {getpass.getuser()}")
-    (tmp_path / "check").write_text("#!/bin/sh\n")
-    (tmp_path / "check").chmod(0o755)
-    interfaces = [name for name in os.listdir("/sys/class/net") if name != "lo"]
-    if not interfaces:
-        pytest.skip("this machine has no interface but lo, which keepalived refuses")
-    (tmp_path / "interface.conf").write_text(f"$INTERFACE={interfaces[0]}\n")
-    (tmp_path / "keepalived.conf").write_text(text.replace("/etc/kubernetes/virtual-address", str(tmp_path)))
-    judge(program("keepalived"), "-t", "--use-file", str(tmp_path / "keepalived.conf"))
