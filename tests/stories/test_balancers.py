@@ -6,12 +6,11 @@ import time
 
 import pytest
 from lab_asker import Asker
-from lab_cluster import BALANCERS, VIRTUAL_ADDRESS, changed, group, lab, processes, restarted
+from lab_cluster import BALANCERS, VIRTUAL_ADDRESS, await_whole, changed, group, lab, processes, restarted
 
 WORKER = group("worker")[0]
 SERVER = group("kube_apiserver")[0]
 MOVES_WITHIN = 5.0  # seconds that a client may wait for an answer
-WHOLE_WITHIN = 120.0
 
 
 def holder(on, names: list[str] = BALANCERS) -> str:
@@ -23,16 +22,6 @@ def holder(on, names: list[str] = BALANCERS) -> str:
             break
     assert len(found) == 1, found
     return found[0]
-
-
-def await_verified(playbook) -> None:
-    """The cluster is whole again without a run."""
-    end = time.monotonic() + WHOLE_WITHIN
-    while True:
-        result = playbook("playbooks/verify.yml")
-        if result.returncode == 0 or time.monotonic() > end:
-            break
-    assert result.returncode == 0, result.stdout[-4000:]
 
 
 @pytest.fixture
@@ -70,7 +59,7 @@ def test_a_balancers_host_without_power(asker, on, playbook, record_property):
         assert f"fatal: [{lost}]: UNREACHABLE!" in result.stdout
     finally:
         lab("start", lost)
-    await_verified(playbook)
+    await_whole(playbook)
     assert holder(on) == now
     healed = playbook("site.yml")
     assert set(changed(healed.stdout).values()) == {0}, healed.stdout[-4000:]
@@ -128,7 +117,7 @@ def test_an_api_servers_host_without_power(asker, playbook, record_property):
         assert waited(asker, "an API server's host lost", record_property) < MOVES_WITHIN
     finally:
         lab("start", SERVER)
-    await_verified(playbook)
+    await_whole(playbook)
 
 
 def test_a_server_that_is_not_ready_is_left_out(on, playbook):
@@ -142,4 +131,4 @@ def test_a_server_that_is_not_ready_is_left_out(on, playbook):
     assert result.returncode == 2
     assert "is not ready" in result.stdout
     assert "led to no ready API server" not in result.stdout, result.stdout[-4000:]
-    await_verified(playbook)
+    await_whole(playbook)
