@@ -364,10 +364,10 @@ def _balancers(views, groups, names, say):
         idea = tuple(str(view[name]) for name in SHARED)
         if idea not in looked_at:
             looked_at.add(idea)
-            _shared(view, views, hosts, api_hosts, say)
+            _shared_address(view, views, hosts, api_hosts, say)
 
 
-def _shared(view, views, balancers, api_hosts, say):
+def _shared_address(view, views, balancers, api_hosts, say):
     """What a host's variables say of the address that all share."""
     kind, endpoint, text = view["balancer"], str(view["endpoint"] or ""), view["virtual_address"]
     name, dummy, port = endpoint.rpartition(":")
