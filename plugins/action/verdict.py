@@ -15,7 +15,7 @@ class ActionModule(ActionBase):
         args = self._task.args
         hosts, cluster = args["hosts"], args["cluster"]
         findings = {host: list(told.get("findings") or []) for host, told in hosts.items()}
-        findings[""] = list(cluster.get("findings") or []) + leader_findings(hosts)
+        findings[""] = list(args.get("outside") or []) + list(cluster.get("findings") or []) + leader_findings(hosts)
         findings[""] += balance_findings(hosts, cluster)
         for host in args.get("skipped") or []:
             findings[host] = [

@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Puts what each host's variables lack beside what only shows across hosts, such as networks that overlap.
-positional: groups, names
+positional: groups, names, more
 options:
   _input:
     description: Results of hardway.kubernetes.inventory_view by host.
@@ -24,6 +24,11 @@ options:
     description: Names of the groups by part.
     type: dict
     required: true
+  more:
+    description: Sentences about the whole inventory that were found elsewhere.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -39,9 +44,10 @@ _value:
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 
 
-def cluster_findings(seen, groups, names):
+def cluster_findings(seen, groups, names, more=()):
     """Sentences by host, each host's own first."""
     found = {host: list(told["findings"]) for host, told in seen.items()}
+    found[""] = list(more)
     views = {host: told["view"] for host, told in seen.items()}
     for host, sentences in rules.cluster_findings(views, groups, names).items():
         found.setdefault(host, []).extend(sentences)

@@ -39,6 +39,11 @@ options:
     type: list
     elements: str
     default: []
+  outside:
+    description: Sentences about hosts of the cluster that were in no play.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""

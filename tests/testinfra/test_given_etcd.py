@@ -44,7 +44,6 @@ def test_the_same_etcd_as_if_it_were_someone_elses(on, playbook, kubectl, tmp_pa
         json.dumps(
             {
                 "cluster_etcd_group": "nobody",
-                "cluster_hosts": "kube_apiserver:kube_controller_manager:kube_scheduler:kube_node",
                 "kube_apiserver__etcd_endpoints": [
                     f"https://{HOSTVARS[name]['ansible_host']}:2379" for name in MEMBERS
                 ],

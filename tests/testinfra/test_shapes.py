@@ -17,7 +17,6 @@ NAME = next(iter(HOSTVARS.values()))["cluster_name"]
 TOGETHER = {
     "cluster_kube_controller_manager_group": "kube_apiserver",
     "cluster_kube_scheduler_group": "kube_apiserver",
-    "cluster_hosts": "kube_apiserver:etcd:kube_node",
 }
 EXTRA = ["-e", json.dumps(TOGETHER)]
 

@@ -33,6 +33,18 @@ def test_findings_fail_and_all_are_shown(host: SimpleNamespace) -> None:
     assert result["msg"].splitlines()[-2:] == ["node w1 is not Ready", "cp1: kubelet is dead"]
 
 
+def test_hosts_that_were_in_no_play_are_a_finding(host: SimpleNamespace) -> None:
+    args = {
+        "cluster_name": "example",
+        "hosts": {"cp1": told()},
+        "cluster": {"facts": ["x"]},
+        "outside": ["s1: in no play."],
+    }
+    result = host.run_action("verdict", args)
+    assert result["failed"]
+    assert result["findings"] == {"": ["s1: in no play."]}
+
+
 def test_a_host_that_did_not_answer_is_a_finding(host: SimpleNamespace) -> None:
     result = verdict(host, {"cp1": told()}, skipped=["w1"], facts=["x"])
     assert result["failed"]
