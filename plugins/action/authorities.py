@@ -38,6 +38,12 @@ class ActionModule(ActionBase):
         return dict(result, changed=True, diff=[diff])
 
     def _refuse_beside_cluster(self, pki, args):
+        if not args.get("founders"):
+            raise PkiError(
+                "the folder of the cluster's authorities, %s, is missing, and the inventory names no host of etcd or of an API "
+                "server: the cluster is there already, and its folder belongs here. Point cluster_controller_dir at it, or name "
+                "the groups (cluster_etcd_group, cluster_kube_apiserver_group). Nothing was changed." % pki.folder
+            )
         found = args.get("found") or {}
         trusting = sorted(host for host, paths in found.items() if paths)
         if trusting:

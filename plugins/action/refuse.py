@@ -19,7 +19,8 @@ class ActionModule(ActionBase):
         }
         result.update(changed=False, findings=findings)
         if findings:
-            lines = ["%s. Nothing was changed on any host." % self._task.args["what"]]
+            untouched = self._task.args.get("untouched") or "Nothing was changed on any host."
+            lines = ["%s. %s" % (self._task.args["what"], untouched)]
             for host, sentences in sorted(findings.items()):
                 lines += ["- %s%s" % (host + ": " if host else "", sentence) for sentence in sentences]
             result.update(failed=True, msg="\n".join(lines))

@@ -61,6 +61,12 @@ options:
     type: list
     elements: str
     default: []
+  founders:
+    description: Those of O(hosts) that a cluster begins with, which run etcd or an API server. Without any the cluster is
+      there already, and so is its folder somewhere.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -102,6 +108,7 @@ def main():
             "paths": {"type": "list", "elements": "path", "default": []},
             "found": {"type": "dict", "default": {}},
             "hosts": {"type": "list", "elements": "str", "default": []},
+            "founders": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

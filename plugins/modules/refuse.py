@@ -30,6 +30,10 @@ options:
     description: Sentences by host; the empty name stands for the whole inventory.
     type: dict
     required: true
+  untouched:
+    description: What was not changed, as a sentence.
+    type: str
+    default: Nothing was changed on any host.
 """
 
 EXAMPLES = r"""

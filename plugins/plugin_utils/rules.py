@@ -470,3 +470,99 @@ def _endpoint(host, view, views, api_hosts, say):
                 "alike, or add the name to kube_apiserver__extra_sans."
                 % (endpoint, server, ", ".join(views[server]["api_names"])),
             )
+
+
+# ---- roles that are used alone, from a playbook of one's own ----
+
+# Whose hosts a role takes for its own, and those that may run anywhere.
+PART_OF = {
+    "etcd": "etcd",
+    "kube_apiserver": "kube_apiserver",
+    "kube_controller_manager": "kube_controller_manager",
+    "kube_scheduler": "kube_scheduler",
+    "kubelet": "kube_node",
+    "cni": "kube_node",
+    "kube_proxy": "kube_node",
+    "virtual_address": "load_balancer",
+}
+WITHOUT_CLUSTER = ("host", "containerd")  # of no cluster's business
+
+
+def alone_findings(role, views, groups, names):
+    """Sentences by host ('' for all) about what one role lacks that a playbook of somebody's own uses.
+
+    :arg role: the role's name.
+    :arg views: dict of host to dict with address, node_name, version, endpoint, api_names, etcd_endpoints, balancer, cni_kind,
+        authorities (whether the folder of authorities is there) and controller_dir.
+    :arg groups: the inventory's groups, name to list of hosts.
+    :arg names: dict of part to the group's name.
+    """
+    found = {}
+
+    def say(host, sentence):
+        if sentence not in found.setdefault(host, []):
+            found[host].append(sentence)
+
+    if role in WITHOUT_CLUSTER:
+        return {}
+    part = PART_OF.get(role)
+    for host in views:
+        if part and host not in (groups.get(names[part]) or []):
+            say(
+                host,
+                "is not in the group %s, and role %s takes the hosts of that group for its own. Put it there, or set "
+                "cluster_%s_group to the name of yours." % (names[part], role, part),
+            )
+    founders = (groups.get(names["etcd"]) or []) + (groups.get(names["kube_apiserver"]) or [])
+    _addresses(views, say)
+    if role == "etcd":
+        _etcd(views, groups, names, say)
+        return {host: sentences for host, sentences in found.items() if sentences}
+    for host, view in views.items():
+        if role == "cni" and view["cni_kind"] != "flannel":
+            continue
+        if not view["authorities"] and not founders:
+            say(
+                "",
+                "there is no folder with the cluster's authorities in cluster_controller_dir (%s), and the inventory names no host "
+                "of etcd or of an API server, so the cluster must be there already. Point cluster_controller_dir at its "
+                "folder." % view["controller_dir"],
+            )
+        _way_to_api(role, host, view, groups, names, say)
+        if role not in ("load_balancer", "virtual_address"):
+            _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
+        _endpoint(host, view, views, [host] if role == "kube_apiserver" else [], say)
+    if role == "kube_apiserver":
+        _etcd(views, groups, names, say)
+    return {host: sentences for host, sentences in found.items() if sentences}
+
+
+def _way_to_api(role, host, view, groups, names, say):
+    """Whether a role that is used alone knows where the API is."""
+    group = names["kube_apiserver"]
+    servers = groups.get(group) or []
+    if role == "kube_apiserver" or (host in servers and role in ("kube_controller_manager", "kube_scheduler")):
+        return  # it is on this very host
+    if role in ("load_balancer", "virtual_address"):
+        if not servers:
+            say(
+                "",
+                "the group %s is missing or empty, so there is nothing to balance. Name the hosts that run API servers in it, with "
+                "their addresses, or set cluster_kube_apiserver_group to the name of yours." % group,
+            )
+    elif (
+        view["balancer"] == "local" and not servers and (role not in ("kubectl", "cluster_dns") or not view["endpoint"])
+    ):
+        say(
+            "",
+            "nothing says where the API is: the group %s is missing or empty, and load_balancer__kind is local. Set "
+            "load_balancer__kind: external and cluster_api_endpoint to the host:port of the cluster; or name the hosts that run "
+            "API servers in that group (cluster_kube_apiserver_group), and use role load_balancer on this host too."
+            % group,
+        )
+    elif view["balancer"] != "local" and not view["endpoint"]:
+        say(
+            "",
+            "load_balancer__kind %s wants cluster_api_endpoint, the host:port of the cluster. Set it."
+            % view["balancer"],
+        )

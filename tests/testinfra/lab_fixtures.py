@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from lab_cluster import INVENTORY, REPOSITORY, connect, group
+from lab_elsewhere import Elsewhere
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -87,3 +88,9 @@ def playbook() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return _playbook
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    """Somebody else's repository, with the built collection installed."""
+    return Elsewhere(tmp_path_factory.mktemp("elsewhere"))

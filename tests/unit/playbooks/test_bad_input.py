@@ -120,6 +120,41 @@ def test_an_inventory_of_another_shape(playbook, inventory):
         assert word in output
 
 
+MIXES = {
+    # One member is a host of its own, the others stand beside API servers.
+    ("stacked", "stacked"): (
+        "etcd: {hosts: {etcd1: {ansible_host: 192.168.60.31}, etcd2: {ansible_host: 192.168.60.32}}}",
+        "the groups etcd and kube_apiserver hold different hosts (etcd1, etcd2)",
+    ),
+    # A host of etcd is a node as well.
+    ("external_etcd", "external_etcd"): (
+        "kube_node: {hosts: {etcd1: {}}}",
+        "the groups etcd and kube_node both hold etcd1. External etcd means hosts that run etcd and nothing else",
+    ),
+    # One of the hosts of the control plane is a node, the others are not.
+    ("fully_manual", "fully_manual"): (
+        "kube_node: {hosts: {cp1: {}}}",
+        "the groups kube_apiserver and kube_node both hold cp1. Fully manual means that no host",
+    ),
+    # The control plane of a single cluster has a manager elsewhere.
+    ("single", "single"): (
+        "kube_scheduler: {hosts: {worker1: {}}}",
+        "the groups kube_scheduler and kube_apiserver hold different hosts (worker1)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("playbook", "inventory"), MIXES)
+def test_an_inventory_of_mixed_shapes(tmp_path, playbook, inventory):
+    """The groups and the hosts that do not fit, and what to do."""
+    groups, words = MIXES[playbook, inventory]
+    extra = tmp_path / "more.yml"
+    extra.write_text(f"all: {{children: {{{groups}}}}}\n")
+    output = run("-i", str(extra), playbook=f"playbooks/{playbook}.yml", inventory=inventory)
+    assert words in output
+    assert "or use site.yml, which runs any mix" in output
+
+
 # ---- an etcd that someone else runs ----
 
 
@@ -187,22 +222,35 @@ def test_a_virtual_address_that_is_a_hosts_own():
     assert words in output
 
 
-def test_an_external_balancer_that_is_not_there(tmp_path):
-    """The host that would ask there is looked at, here this machine, and nothing is changed on it."""
+def look_here(folder: Path, inventory: str, host: str, **variables: object) -> str:
+    """What is said of a host when this machine stands for it: it is looked at, refused, and nothing is changed on it."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    variables = {
-        "ansible_connection": "local",
-        "ansible_become": False,
-        "cluster_controller_dir": str(tmp_path),
-        "load_balancer__kind": "external",
-        "cluster_api_endpoint": "nowhere.invalid:6443",
-    }
-    command = [str(PLAYBOOK), "-i", "inventory/stacked", "site.yml", "--limit", "worker1", "-e", json.dumps(variables)]
+    here = {"ansible_connection": "local", "ansible_become": False, "cluster_controller_dir": str(folder)}
+    command = [str(PLAYBOOK), "-i", f"inventory/{inventory}", "site.yml", "--limit", host]
+    command += ["-e", json.dumps({**here, **variables})]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment)
     output = re.sub(r"\s+", " ", result.stdout + result.stderr)
     assert result.returncode == 2, output
     assert "Some hosts are not fit for Kubernetes" in output
+    assert "changed=0" in output
+    assert list(folder.iterdir()) == []
+    return output
+
+
+def test_an_external_balancer_that_is_not_there(tmp_path):
+    """Only the host that would ask there can tell."""
+    endpoint = {"load_balancer__kind": "external", "cluster_api_endpoint": "nowhere.invalid:6443"}
+    output = look_here(tmp_path, "stacked", "worker1", **endpoint)
     assert "worker1: reaches nobody at cluster_api_endpoint nowhere.invalid:6443" in output
     assert "start it, or mend cluster_api_endpoint" in output
-    assert "changed=0" in output
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_virtual_address_outside_the_hosts_network(tmp_path):
+    """Only the host knows its networks; the variable that the address comes from is named."""
+    address = {"cluster_address": "127.0.0.1", "cluster_api_endpoint": "203.0.113.30:6443"}
+    output = look_here(tmp_path, "balanced", "lb1", **address)
+    assert (
+        "lb1: has no network on interface lo that holds the virtual address 203.0.113.30 (cluster_api_endpoint)"
+        in output
+    )
+    assert "choose a free one of that network, or set virtual_address__interface" in output

@@ -22,6 +22,7 @@ def present(host: SimpleNamespace, tmp_path: Path) -> Callable[..., dict[str, An
             "state": "present",
             "cluster_name": "example",
             "hosts": ["cp1", "cp2"],
+            "founders": ["cp1"],
             "found": SILENT,
             **more,
         }
@@ -71,6 +72,13 @@ def test_a_host_that_did_not_answer_is_a_stop(present: Callable[..., Any], tmp_p
         assert "cp2" in result["msg"]
         assert "A first run needs every host" in result["msg"]
         assert os.listdir(tmp_path) == []
+
+
+def test_who_only_joins_a_cluster_makes_none(present: Callable[..., Any], tmp_path: Path) -> None:
+    result = present(founders=[])
+    assert result["failed"]
+    assert "Point cluster_controller_dir at it" in result["msg"]
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_lost_a_file_is_a_stop_and_stays_as_it_is(present: Callable[..., Any], tmp_path: Path) -> None:

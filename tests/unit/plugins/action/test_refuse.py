@@ -24,3 +24,8 @@ def test_without_findings_the_run_goes_on(host: SimpleNamespace) -> None:
     for findings in ({}, {"cp1": []}, None):
         result = host.run_action("refuse", {"what": "x", "findings": findings})
         assert result == {"changed": False, "findings": {}}
+
+
+def test_what_was_not_changed_may_be_less_than_all(host: SimpleNamespace) -> None:
+    args = {"what": "Role etcd can't be used so", "findings": {"cp1": ["one."]}, "untouched": "It changed nothing."}
+    assert host.run_action("refuse", args)["msg"] == "Role etcd can't be used so. It changed nothing.\n- cp1: one."

@@ -1,0 +1,156 @@
+"""A cluster whose groups all have other names, and a worker that another repository joins to it: from bare hosts to bare hosts."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from lab_cluster import HOSTVARS, IMAGE, changed, green
+
+ADDRESSES = {variables["ansible_host"]: name for name, variables in HOSTVARS.items()}
+BRAINS = [ADDRESSES.get(f"192.168.60.1{number}") for number in (1, 2, 3)]
+HAND, MACHINE = ADDRESSES.get("192.168.60.21"), ADDRESSES.get("192.168.60.22")
+pytestmark = [
+    pytest.mark.last,
+    pytest.mark.skipif(None in (*BRAINS, HAND, MACHINE), reason="the repository's hosts are those of the stacked lab"),
+]
+NAMES = ["brain1", "brain2", "brain3", "hand1"]
+KUBELET = """
+- name: The kubelet alone
+  hosts: machines
+  become: true
+  gather_facts: false
+  roles:
+    - hardway.kubernetes.kubelet
+"""
+CONFIRM = ["-e", "reset_confirm=plant", "-e", "reset_data=true"]
+
+
+@pytest.fixture(scope="module")
+def plant(elsewhere):
+    """Runs a playbook of the collection by its full name, with the groups' names."""
+
+    def _plant(name, *arguments):
+        return elsewhere.play("plant", f"hardway.kubernetes.{name}", "-e", "@plant/groups.yml", *arguments)
+
+    return _plant
+
+
+@pytest.fixture(scope="module")
+def machines(elsewhere):
+    """Runs a playbook of the repository that knows the cluster by its address."""
+
+    def _machines(playbook, *arguments):
+        return elsewhere.play("machines", f"machines/{playbook}.yml", *arguments)
+
+    return _machines
+
+
+@pytest.fixture(scope="module")
+def kubectl_there(elsewhere):
+    """The cluster's kubectl, with the kubeconfig that its repository made."""
+    config = elsewhere.home / ".config/hardway.kubernetes/plant/admin.kubeconfig"
+
+    def _kubectl(*words):
+        command = ["kubectl", f"--kubeconfig={config}", "--request-timeout=20s", *words]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"kubectl {' '.join(words)}: {result.stderr}"
+        return result.stdout
+
+    return _kubectl
+
+
+def test_names_that_were_forgotten_are_told(elsewhere):
+    """Groups of the usual names hold other hosts, and not all of them are there."""
+    result = elsewhere.play("plant", "hardway.kubernetes.site")
+    assert result.returncode == 2
+    assert "the group kube_apiserver is missing or empty" in result.stdout
+
+
+def test_the_site_playbook(plant):
+    """All hosts of the renamed groups, and no other; then nothing is left to do."""
+    result = green(plant, "site")
+    assert sorted(changed(result.stdout)) == NAMES
+    again = green(plant, "site")
+    assert changed(again.stdout) == dict.fromkeys(NAMES, 0), again.stdout[-4000:]
+
+
+def test_it_works(plant, kubectl_there):
+    """From its users' side; every host is looked at."""
+    result = green(plant, "verify")
+    assert sorted(changed(result.stdout)) == NAMES
+    assert sorted(kubectl_there("get", "nodes", "-o", "name").split()) == [f"node/{name}" for name in NAMES]
+
+
+def test_on_some_hosts_only(plant):
+    """--limit takes hosts and groups of the inventory's own names, and touches no other."""
+    for limit, hosts in (("hand1", ["hand1"]), ("plant_api", NAMES[:3])):
+        result = green(plant, "site", "--limit", limit)
+        assert changed(result.stdout) == dict.fromkeys(hosts, 0), result.stdout[-4000:]
+
+
+def test_its_shape(plant):
+    """A topology's own playbook knows the groups too."""
+    assert changed(green(plant, "stacked", "--check").stdout) == dict.fromkeys(NAMES, 0)
+
+
+class TestJoin:
+    """A worker from a repository that knows the cluster's address and its folder of authorities."""
+
+    def test_a_folder_that_is_not_there_is_told(self, machines, on, elsewhere):
+        """Nothing is made in its place."""
+        (elsewhere.folder / "machines" / "kubelet.yml").write_text(KUBELET)
+        result = machines("kubelet", "-e", "cluster_controller_dir=~/nowhere")
+        assert result.returncode == 2
+        assert "Point cluster_controller_dir at its folder" in result.stdout
+        assert not (elsewhere.home / "nowhere").exists()
+        assert not on(MACHINE).file("/etc/kubernetes").exists
+
+    def test_it_joins(self, machines, kubectl_there):
+        """A second run changes nothing."""
+        green(machines, "site")
+        assert "machine1" in kubectl_there("get", "nodes", "-o", "name")
+        again = green(machines, "site")
+        assert changed(again.stdout) == {"machine1": 0}, again.stdout[-4000:]
+
+    def test_a_pod_runs_there_and_uses_services(self, kubectl_there):
+        """It resolves and asks the API's Service: DNS, kube-proxy and the network of pods work on the new node."""
+        kubectl_there(
+            "run", "guest", f"--image={IMAGE}", "--overrides", '{"spec": {"nodeName": "machine1"}}', "--", "pause"
+        )
+        kubectl_there("wait", "pod/guest", "--for=condition=Ready", "--timeout=120s")
+        command = [
+            "exec",
+            "guest",
+            "--",
+            "/agnhost",
+            "connect",
+            "--timeout=5s",
+            "kubernetes.default.svc.cluster.local:443",
+        ]
+        kubectl_there(*command)
+        kubectl_there("delete", "pod", "guest", "--wait=true", "--timeout=60s")
+
+    def test_the_cluster_is_as_its_own_repository_has_it(self, plant):
+        """Nothing of it was changed, and it still works."""
+        result = green(plant, "site")
+        assert changed(result.stdout) == dict.fromkeys(NAMES, 0), result.stdout[-4000:]
+        green(plant, "verify")
+
+    def test_it_leaves(self, machines, kubectl_there, on):
+        """By its own playbook; the node object is the administrator's to delete."""
+        green(machines, "remove")
+        kubectl_there("delete", "node", "machine1")
+        for path in ("/etc/kubernetes", "/etc/containerd", "/opt/hardway", "/var/lib/hardway"):
+            assert not on(MACHINE).file(path).exists
+
+
+def test_it_is_taken_away(plant, on):
+    """All of it, after its name was asked for; the folder of authorities stays."""
+    refused = plant("reset", "-e", "reset_confirm=stacked")
+    assert refused.returncode == 2
+    assert "reset_confirm=plant" in refused.stdout
+    green(plant, "reset", *CONFIRM)
+    for name in [*BRAINS, HAND]:
+        assert not on(name).file("/etc/kubernetes").exists
+        assert not on(name).file("/etc/etcd").exists

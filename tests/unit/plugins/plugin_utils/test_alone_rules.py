@@ -1,0 +1,136 @@
+"""What one role lacks that a playbook of somebody's own uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
+
+PARTS = ("etcd", "kube_apiserver", "kube_controller_manager", "kube_scheduler", "kube_node", "load_balancer")
+NAMES = {part: part for part in PARTS}
+ASKING = ["kubelet", "cni", "kube_proxy", "kube_controller_manager", "kube_scheduler"]
+
+
+def view(number: int = 1, **change: Any) -> dict[str, Any]:
+    return {
+        "address": f"10.0.0.{number}",
+        "node_name": f"h{number}",
+        "version": "1.36.3",
+        "endpoint": "10.0.0.100:6443",
+        "api_names": [],
+        "etcd_endpoints": [],
+        "balancer": "external",
+        "cni_kind": "flannel",
+        "authorities": True,
+        "controller_dir": "~/there",
+        **change,
+    }
+
+
+def found(role: str, groups: dict[str, list[str]], **change: Any) -> dict[str, list[str]]:
+    hosts = sorted({host for hosts in groups.values() for host in hosts if host.startswith("h")} | {"h1"})
+    views = {host: view(int(host[1:]), **change) for host in hosts}
+    return rules.alone_findings(role, views, groups, NAMES)
+
+
+def group_of(role: str) -> str:
+    return rules.PART_OF[role]
+
+
+@pytest.mark.parametrize("role", ["host", "containerd"])
+def test_roles_that_want_nothing(role: str) -> None:
+    assert found(role, {}, authorities=False, endpoint="", balancer="local", address="no address") == {}
+
+
+@pytest.mark.parametrize("role", sorted(rules.PART_OF))
+def test_a_host_outside_the_roles_group(role: str) -> None:
+    sentences = found(role, {group_of(role): ["else"], "kube_apiserver": ["api1"]})["h1"]
+    assert sentences[0] == (
+        f"is not in the group {group_of(role)}, and role {role} takes the hosts of that group for its own. Put it there, or "
+        f"set cluster_{group_of(role)}_group to the name of yours."
+    )
+
+
+def test_members_of_etcd() -> None:
+    assert found("etcd", {"etcd": ["h1", "h2", "h3"]}, endpoint="", balancer="local", authorities=False) == {}
+    assert "has 2 members, an even number" in found("etcd", {"etcd": ["h1", "h2"]})[""][0]
+    same = found("etcd", {"etcd": ["h1", "h2", "h3"]}, address="10.0.0.9")
+    assert "cluster_address 10.0.0.9 is also the address of h2, h3" in same["h1"][0]
+
+
+@pytest.mark.parametrize("role", ASKING)
+def test_a_cluster_that_is_known_by_its_address(role: str) -> None:
+    assert found(role, {group_of(role): ["h1"]}) == {}
+
+
+@pytest.mark.parametrize("role", ASKING)
+def test_a_cluster_that_is_known_by_its_servers(role: str) -> None:
+    groups = {group_of(role): ["h1"], "kube_apiserver": ["api1"]}
+    assert found(role, groups, endpoint="", balancer="local") == {}
+
+
+@pytest.mark.parametrize("role", ASKING)
+def test_nothing_says_where_the_api_is(role: str) -> None:
+    (sentence,) = found(role, {group_of(role): ["h1"]}, endpoint="", balancer="local")[""]
+    for word in ("load_balancer__kind: external", "cluster_api_endpoint", "cluster_kube_apiserver_group"):
+        assert word in sentence
+    # An address alone is asked by nobody while the kind is local.
+    assert found(role, {group_of(role): ["h1"]}, balancer="local")[""] == [sentence]
+
+
+@pytest.mark.parametrize("role", ASKING)
+def test_a_balancer_without_an_address(role: str) -> None:
+    (sentence,) = found(role, {group_of(role): ["h1"]}, endpoint="")[""]
+    assert sentence == "load_balancer__kind external wants cluster_api_endpoint, the host:port of the cluster. Set it."
+
+
+@pytest.mark.parametrize("role", ASKING)
+def test_a_folder_of_authorities_that_is_not_there(role: str) -> None:
+    (sentence,) = found(role, {group_of(role): ["h1"]}, authorities=False)[""]
+    assert "cluster_controller_dir (~/there)" in sentence
+    assert sentence.endswith("Point cluster_controller_dir at its folder.")
+
+
+def test_who_begins_a_cluster_needs_no_folder() -> None:
+    groups = {"kube_apiserver": ["h1"], "etcd": ["h1"]}
+    assert found("kube_apiserver", groups, authorities=False, balancer="local", endpoint="") == {}
+
+
+def test_managers_beside_an_api_server_ask_that_one() -> None:
+    groups = {"kube_apiserver": ["h1"], "kube_scheduler": ["h1"]}
+    assert found("kube_scheduler", groups, endpoint="", balancer="local") == {}
+
+
+@pytest.mark.parametrize("kind", ["bridge", "none"])
+def test_a_network_that_asks_nobody(kind: str) -> None:
+    assert found("cni", {"kube_node": ["h1"]}, cni_kind=kind, balancer="local", endpoint="", authorities=False) == {}
+
+
+@pytest.mark.parametrize("role", ["kubectl", "cluster_dns"])
+def test_who_asks_the_servers_themselves(role: str) -> None:
+    assert found(role, {}, balancer="local") == {}
+    assert "nothing says where the API is" in found(role, {}, balancer="local", endpoint="")[""][0]
+
+
+def test_a_balancer_with_nothing_behind_it() -> None:
+    assert "there is nothing to balance" in found("load_balancer", {}, balancer="local")[""][0]
+    assert found("load_balancer", {"kube_apiserver": ["api1"]}, balancer="local", endpoint="") == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": "1.22.0"}, "cluster_version 1.22.0 is not supported"),
+        ({"endpoint": "nowhere"}, "cluster_api_endpoint 'nowhere' is not host:port"),
+        ({"address": "here"}, "cluster_address 'here' is no IP address"),
+    ],
+)
+def test_values_that_can_not_be(change: dict[str, Any], words: str) -> None:
+    assert words in found("kubelet", {"kube_node": ["h1"]}, **change)["h1"][0]
+
+
+def test_an_api_server_without_a_store() -> None:
+    assert "kube_apiserver__etcd_endpoints" in found("kube_apiserver", {"kube_apiserver": ["h1"]}, endpoint="")[""][0]
+    given = {"etcd_endpoints": ["https://10.0.0.9:2379"], "endpoint": ""}
+    assert found("kube_apiserver", {"kube_apiserver": ["h1"]}, **given) == {}
