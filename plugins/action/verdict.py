@@ -74,6 +74,15 @@ def summary(name, hosts, cluster):
     for address, servers in sorted(answers(hosts).items()):
         told = ", ".join("%s %d" % pair for pair in sorted(servers.items())) or "none"
         lines.append("connections to %s were answered by: %s" % (address, told))
+    modes = {}
+    for told in hosts.values():
+        rules = told.get("service_rules")
+        if rules:
+            modes.setdefault(rules["mode"], []).append(rules)
+    for mode, nodes in sorted(modes.items()):
+        counts = [sorted({rules[what] for rules in nodes}) for what in ("services", "endpoints")]
+        told = ["%d" % count[0] if len(count) == 1 else "%d to %d" % (count[0], count[-1]) for count in counts]
+        lines.append("rules of Services (%s): %s ports with %s endpoints on %d nodes" % (mode, *told, len(nodes)))
     members = [host for host, told in hosts.items() if told.get("etcd_leader")]
     if members:
         leaders = len({hosts[host]["etcd_leader"] for host in members})

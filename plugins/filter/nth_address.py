@@ -40,7 +40,7 @@ from ansible.errors import AnsibleFilterError
 def nth_address(network, position):
     """The address at a place in a network, as text. Raises AnsibleFilterError for what is no network."""
     try:
-        return str(ipaddress.ip_network(str(network).split(",", maxsplit=1)[0])[position])
+        return str(ipaddress.ip_network(str(network).split(",", maxsplit=1)[0].strip())[position])
     except (ValueError, IndexError) as error:
         raise AnsibleFilterError("nth_address: %s has no address %s: %s" % (network, position, error)) from error
 

@@ -80,9 +80,7 @@ class Host:
                     "has a clock that differs by %d s from the controller's; host__maximum_clock_skew allows %d. "
                     "Set its clock and see that its time service runs." % (skew, self.wish["maximum_clock_skew"])
                 )
-        for name in self.wish["modules"]:
-            if not kernel_has(name) and self.module.run_command(["modprobe", "--dry-run", "--quiet", name])[0] != 0:
-                found.append("has a kernel (%s) without %s. Install a kernel that has it." % (platform.release(), name))
+        found += self.lacking_modules()
         if not read("/etc/machine-id"):
             found.append("has no machine id. Run: systemd-machine-id-setup")
         if not os.path.isdir("/run/systemd/system"):
@@ -94,10 +92,41 @@ class Host:
                 "does not have the address %s that the inventory gives it. Mend ansible_host or cluster_address."
                 % self.wish["address"]
             )
+        if self.wish["address_v6"]:
+            wished = str(ipaddress.ip_address(self.wish["address_v6"]))
+            if wished not in {str(ipaddress.ip_address(address)) for address in self.addresses()}:
+                found.append(
+                    "does not have the address %s that the inventory gives it. Mend cluster_address_v6, or give the host that "
+                    "address." % self.wish["address_v6"]
+                )
         if self.wish["virtual_address"]:
             found += self.misplaced(self.wish["virtual_address"])
         unusable = endpoint.finding(self.wish["endpoint"]) if self.wish["endpoint"] else None
         return found + ([unusable] if unusable else [])
+
+    def loadable(self, name):
+        """Whether the kernel finds a module; a host that is still to get kmod has the kernel's own list of them."""
+        if shutil.which("modprobe"):
+            return self.module.run_command(["modprobe", "--dry-run", "--quiet", name])[0] == 0
+        listed = read("/lib/modules/%s/modules.dep" % platform.release())
+        return bool(re.search(r"/%s\.ko" % name.replace("_", "[-_]"), listed))
+
+    def lacking_modules(self):
+        """Sentences about kernel modules that this host can't have; those that one setting needs stand in one sentence."""
+        lacking = [name for name in self.wish["modules"] if not kernel_has(name) and not self.loadable(name)]
+        found = []
+        for setting, names in self.wish["needed_by"].items():
+            mine = [name for name in names if name in lacking]
+            lacking = [name for name in lacking if name not in mine]
+            if mine:
+                found.append(
+                    "has a kernel (%s) without %s, which %s needs. Install a kernel that has it, or set %s to something else."
+                    % (platform.release(), ", ".join(mine), setting, setting.split()[0])
+                )
+        return found + [
+            "has a kernel (%s) without %s. Install a kernel that has it." % (platform.release(), name)
+            for name in lacking
+        ]
 
     def addresses(self):
         """All addresses of this host, each with its interface and network: address to (interface, network)."""
@@ -292,7 +321,9 @@ SETTINGS_SPEC = {
     "minimum_disk_mb": {"type": "int", "default": 0},
     "controller_time": {"type": "float"},
     "maximum_clock_skew": {"type": "int", "default": 10},
+    "needed_by": {"type": "dict", "default": {}},
     "address": {"type": "str"},
+    "address_v6": {"type": "str", "default": ""},
     "virtual_address": {
         "type": "dict",
         "options": {

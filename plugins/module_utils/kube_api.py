@@ -152,6 +152,11 @@ class Api:
                 return None
             raise
 
+    def forget(self, group):
+        """Look up the kinds of an API group again when they are next needed."""
+        for version in [name for name in getattr(self, "kinds", {}) if name.split("/")[0] == group]:
+            del self.kinds[version]
+
     def object_path(self, wish):
         """The path of an object given as dict with apiVersion, kind and metadata. Kinds are looked up once a version."""
         group_version = wish["apiVersion"]

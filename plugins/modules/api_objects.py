@@ -9,6 +9,7 @@ module: api_objects
 short_description: Keep objects in the Kubernetes API
 description:
   - Server-side apply of a list of objects, under the field manager C(hardway.kubernetes).
+  - A CustomResourceDefinition among them is waited for, so that objects of its kind may follow.
   - Needs no kubectl and no Python package on the host, only that it reaches one of the API servers.
 version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
@@ -31,6 +32,10 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  secrets:
+    description: What Secrets among the objects hold, by place in the list. Set by the action plugin, so that no log holds it.
+    type: dict
+    default: {}
   available:
     description: Deployments and DaemonSets among the objects must become available within this many seconds; 0 does not wait.
     type: int
@@ -68,6 +73,9 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
 )
 
 
+DEFINED_WITHIN = 60  # seconds
+
+
 def essence(found):
     """An object without what the API itself keeps up to date."""
     if not found:
@@ -89,19 +97,64 @@ def readable(found):
     return json.dumps(found, indent=2, sort_keys=True) + "\n"
 
 
+def defined_kinds(objects):
+    """What CustomResourceDefinitions among objects define: group/version and kind."""
+    return {
+        ("%s/%s" % (wish["spec"]["group"], version["name"]), wish["spec"]["names"]["kind"])
+        for wish in objects
+        if wish["kind"] == "CustomResourceDefinition"
+        for version in wish["spec"]["versions"]
+    }
+
+
+def not_served(api, wish):
+    """Why the API does not serve a CustomResourceDefinition yet, by its name."""
+    found, group = api.get(api.object_path(wish)) or {}, wish["spec"]["group"]
+    conditions = {entry["type"]: entry["status"] for entry in found.get("status", {}).get("conditions") or []}
+    if conditions.get("Established") != "True":
+        return {wish["metadata"]["name"]: "not established"}
+    api.forget(group)
+    for version in wish["spec"]["versions"]:
+        listing = api.get("/apis/%s/%s" % (group, version["name"])) if version.get("served", True) else None
+        kinds = [entry["kind"] for entry in (listing or {}).get("resources") or []]
+        if version.get("served", True) and wish["spec"]["names"]["kind"] not in kinds:
+            return {wish["metadata"]["name"]: "not served as %s yet" % version["name"]}
+    return {}
+
+
+def apply(api, wish, module, defined):
+    """Apply one object; returns (before or None, after)."""
+    try:
+        before, after = api.apply(wish, module.check_mode)
+    except ApiError as error:
+        # Its kind would be there by now.
+        if module.check_mode and error.status == 404 and (wish["apiVersion"], wish["kind"]) in defined:
+            return None, wish
+        raise
+    if wish["kind"] == "CustomResourceDefinition" and not module.check_mode:
+        late = wait_for(lambda: not_served(api, wish), DEFINED_WITHIN)
+        if late:
+            raise ApiError(0, "a CustomResourceDefinition after %d s: %s" % (DEFINED_WITHIN, in_words(late)))
+    return before, after
+
+
 def main():
     module = AnsibleModule(
         argument_spec=dict(
             API_SPEC,
             objects={"type": "list", "elements": "dict", "required": True},
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
+            secrets={"type": "dict", "default": {}, "no_log": True},
             available={"type": "int", "default": 0},
         ),
         supports_check_mode=True,
     )
     api = Api.from_params(module.params)
     applied, diff = [], []
+    for number, contents in module.params["secrets"].items():
+        module.params["objects"][int(number)].update(contents)
     try:
+        defined = defined_kinds(module.params["objects"])
         for wish in module.params["objects"]:
             name = "%s %s" % (wish["kind"], wish["metadata"]["name"])
             if module.params["state"] == "absent":
@@ -109,7 +162,7 @@ def main():
                 if before and not module.check_mode:
                     api.request("DELETE", api.object_path(wish) + "?propagationPolicy=Background")
             else:
-                before, after = api.apply(wish, module.check_mode)
+                before, after = apply(api, wish, module, defined)
             if essence(before) != essence(after):
                 applied.append(name)
                 diff.append(

@@ -127,6 +127,45 @@ options:
         description: How many connections are opened, all at the same time.
         type: int
         default: 10
+  service_rules:
+    description: Compare what kube-proxy wrote into the kernel with the Services and EndpointSlices of the API, as kube-proxy's own
+      certificate may read them.
+    type: dict
+    suboptions:
+      mode:
+        description: kube-proxy's mode.
+        type: str
+        choices: [nftables, iptables, ipvs]
+        required: true
+      networks:
+        description: The networks of Services, one of each family.
+        type: list
+        elements: str
+        required: true
+      node:
+        description: The node's name.
+        type: str
+        required: true
+      server:
+        description: Where kube-proxy asks for the API, C(https://host:port).
+        type: str
+        required: true
+      ca:
+        description: CA certificate of the API.
+        type: path
+        required: true
+      cert:
+        description: kube-proxy's client certificate.
+        type: path
+        required: true
+      key:
+        description: Its key.
+        type: path
+        required: true
+      within:
+        description: Seconds within which rules and API must agree once. Where they agree at once there is one look.
+        type: int
+        default: 15
   controller_time:
     description: The controller's clock in seconds since 1970.
     type: float
@@ -161,6 +200,10 @@ endpoint_answers:
   description: By address, which API server answered how many connections.
   returned: with O(endpoint)
   type: dict
+service_rules:
+  description: With which mode, and how many ports of Services and endpoints its rules hold.
+  returned: with O(service_rules)
+  type: dict
 """
 
 import os
@@ -172,6 +215,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
+from ansible_collections.hardway.kubernetes.plugins.module_utils.service_rules import RULES_SPEC, Rules
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import units
 
 DAY = 86400
@@ -266,6 +310,13 @@ class Check:
                 )
         return told
 
+    def service_rules(self):
+        """Findings about the rules of Services; returns how many there are."""
+        rules = Rules(self.module, self.wish["service_rules"])
+        found, told = rules.compare()
+        self.findings += found + rules.leftovers()
+        return dict(told, mode=self.wish["service_rules"]["mode"])
+
     def etcd(self):
         """Findings about members and leader; returns the leader's id."""
         wish = self.wish["etcd"]
@@ -331,6 +382,7 @@ def main():
                     "asks": {"type": "int", "default": 10},
                 },
             },
+            "service_rules": {"type": "dict", "options": RULES_SPEC},
             "controller_time": {"type": "float"},
             "maximum_clock_skew": {"type": "int", "default": 10},
         },
@@ -347,6 +399,8 @@ def main():
         result["etcd_leader"] = check.etcd()
     if module.params["endpoint"]:
         result["endpoint_answers"] = check.endpoint()
+    if module.params["service_rules"]:
+        result["service_rules"] = check.service_rules()
     module.exit_json(changed=False, findings=check.findings, **result)
 
 

@@ -52,6 +52,10 @@ options:
     type: list
     elements: str
     default: []
+  needed_by:
+    description: Which of O(modules) a setting needs, variable and value to names. It is said where the kernel lacks them.
+    type: dict
+    default: {}
   minimum_memory_mb:
     description: Memory below which the host is unfit, in MiB.
     type: int
@@ -70,6 +74,10 @@ options:
   address:
     description: The address that the inventory gives this host; it must be one of its own.
     type: str
+  address_v6:
+    description: The IPv6 address that the inventory gives this host beside O(address); empty where it needs none.
+    type: str
+    default: ""
   virtual_address:
     description: An address that moves between this host and others; it must be in a network of this host.
     type: dict

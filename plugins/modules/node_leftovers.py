@@ -45,6 +45,11 @@ options:
     type: list
     elements: str
     default: []
+  routes_within:
+    description: Networks of pods; routes of this host to parts of them are removed.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -63,6 +68,8 @@ removed:
   elements: str
 """
 
+import ipaddress
+import json
 import os
 import shlex
 import shutil
@@ -130,6 +137,20 @@ def chain_removal(saved, prefixes):
     return jumps + flushes + chains
 
 
+def routes_within(listing, network):
+    """Destinations of routes to parts of a network, with their kind, from what `ip -json route show` printed."""
+    found = []
+    for entry in json.loads(listing or "[]"):
+        try:
+            destination = ipaddress.ip_network(entry["dst"])
+        except ValueError:  # default
+            continue
+        if destination.version == network.version and destination.subnet_of(network):
+            kind = [entry["type"]] if entry.get("type", "unicast") != "unicast" else []
+            found.append(kind + [entry["dst"]])
+    return found
+
+
 class Leftovers:
     """Finds and takes away."""
 
@@ -176,6 +197,15 @@ class Leftovers:
         if os.path.exists("/sys/class/net/" + name) and self.went("interface " + name):
             self.module.run_command(["ip", "link", "delete", name], check_rc=True)
 
+    def routes(self, text):
+        """Routes to pods that led through an interface of the host's own go with no interface of theirs."""
+        network = ipaddress.ip_network(text)
+        ip = ["ip", "-%d" % network.version]
+        dummy, out, dummy = self.module.run_command(ip + ["-json", "route", "show"], check_rc=True)
+        for destination in routes_within(out, network):
+            if self.went("route to " + " ".join(destination)):
+                self.module.run_command(ip + ["route", "delete"] + destination, check_rc=True)
+
     def chains(self, prefixes):
         """Rules that jump to our chains first, then the chains; every other rule stays as it is."""
         for tool in ("iptables", "ip6tables"):
@@ -202,6 +232,7 @@ def main():
             "interfaces": {"type": "list", "elements": "str", "default": []},
             "iptables_chains": {"type": "list", "elements": "str", "default": []},
             "nftables": {"type": "list", "elements": "str", "default": []},
+            "routes_within": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -214,6 +245,8 @@ def main():
         leftovers.namespaces()
     for name in module.params["interfaces"]:
         leftovers.interface(name)
+    for network in module.params["routes_within"]:
+        leftovers.routes(network)
     leftovers.chains(module.params["iptables_chains"])
     for table in module.params["nftables"]:
         leftovers.table(table)

@@ -22,9 +22,13 @@ class ApiAction(ActionBase):
 
     MODULE = ""
 
+    def options(self, args):
+        """The module's options from the task's."""
+        return args
+
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        args = dict(self._task.args)
+        args = self.options(dict(self._task.args))
         try:
             pki = Pki(args.pop("pki_dir"), args.pop("passphrase", None))
             if pki.state() == "absent":

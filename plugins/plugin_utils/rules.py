@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import re
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.hardway.kubernetes.plugins.plugin_utils import pki
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils import manifests, pki
 
 SUPPORTED = ("1.34", "1.35", "1.36")  # minor versions whose configuration APIs the roles write
 KUBELET_MAY_LAG = 3  # https://kubernetes.io/releases/version-skew-policy/
@@ -125,12 +126,45 @@ def given_etcd(values):
     return found
 
 
+BROUGHT = ("cni__manifests", "cni__releases", "cni__conf")  # variables for a network that someone else brings
+
+
+def given_network(values, read=manifests.read):
+    """Sentences about a network that someone else brings, as one host's variables name it.
+
+    :arg values: dict of name to value.
+    :arg read: gives a manifest's objects and what is wrong with it.
+    """
+    if values.get("cni__kind", "flannel") != "none":
+        return [
+            "%s is set, and cni__kind %s brings its own network. Set cni__kind: none, or take %s away."
+            % (name, values.get("cni__kind", "flannel"), name)
+            for name in BROUGHT
+            if values.get(name)
+        ]
+    found = []
+    paths, lists = values.get("cni__manifests") or [], values.get("cni__conf") or {}
+    for path in paths if isinstance(paths, list) else []:
+        found += ["cni__manifests: %s Mend the file, or its path." % sentence for sentence in read(path)[1]]
+    for name, content in sorted(lists.items()) if isinstance(lists, dict) else []:
+        if not re.match(r"^[A-Za-z0-9][A-Za-z0-9._-]*\.(conf|conflist|json)$", str(name)):
+            found.append(
+                "cni__conf: %r is no file name that containerd reads. Let it end with .conflist or .conf." % name
+            )
+        elif not isinstance(content, dict):
+            try:
+                json.loads(content)
+            except (TypeError, ValueError) as error:
+                found.append("cni__conf: the content of %s is no JSON: %s. Mend it." % (name, error))
+    return found
+
+
 def cluster_findings(views, groups, names):
     """Sentences by host ('' for the whole inventory) about what only shows across hosts.
 
-    :arg views: dict of host to dict with address, node_name, version, endpoint, api_names, etcd_endpoints, pod_cidr,
-        service_cidr, dns_address, node_mask, cni_kind, cni_pod_cidr, balancer, virtual_address, pair_port, router_id,
-        api_port.
+    :arg views: dict of host to dict with address, address_v6, node_name, version, endpoint, api_names, etcd_endpoints,
+        pod_cidr, service_cidr, dns_address, node_mask, node_mask_v6, cni_kind, cni_pod_cidr, balancer, virtual_address,
+        pair_port, router_id, api_port.
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
     """
@@ -149,10 +183,15 @@ def cluster_findings(views, groups, names):
             )
     _addresses(views, say)
     _balancers(views, groups, names, say)
-    _pod_networks(views, say)
+    _pod_networks(views, groups, names, say)
+    _second_addresses(views, groups.get(names["kube_node"]) or [], say)
     looked_at = set()
     for host, view in views.items():
-        _networks(host, view, views, looked_at, say)
+        idea = tuple(str(view[name]) for name in NETWORKS)
+        if idea not in looked_at:  # most hosts say the same, and of each all hosts' addresses are asked
+            looked_at.add(idea)
+            _networks(view, views, say)
+        _own_pods(host, view, say)
         _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
         _endpoint(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
         if host in (groups.get(names["kube_node"]) or []) and not NODE_NAME.match(view["node_name"]):
@@ -222,76 +261,174 @@ def _addresses(views, say):
             )
             continue
         owners.setdefault(str(view["address"]), []).append(host)
-    _owned_twice(owners, "cluster_address %s is also the address of %s. Give each host its own.", say)
+    _each_its_own(owners, "cluster_address %s is also the address of %s. Give each host its own.", say)
 
 
-def _owned_twice(owners, words, say):
+def _each_its_own(owners, words, say):
     """Tell each owner of a value that others have too, and who they are."""
     for value, hosts in owners.items():
         for host in hosts if len(hosts) > 1 else []:
             say(host, words % (value, ", ".join(other for other in hosts if other != host)))
 
 
-def _pod_networks(views, say):
+FAMILIES = ("IPv4", "IPv6")
+NETWORKS = ("pod_cidr", "service_cidr", "dns_address", "node_mask", "node_mask_v6")
+CIDRS = ("pod_cidr", "service_cidr")
+LARGEST_SERVICES = (12, 108)  # prefixes; more addresses than 2^20 no cluster uses
+IPV6_PART = 16  # by how much a node's prefix may be longer than the cluster's: NewCIDRSet of kube-controller-manager
+
+
+def _parts(text):
+    """The networks of a value such as 10.244.0.0/16,fd00:10:244::/56; None where there is something else in it."""
+    return [_network(part.strip()) for part in str(text).split(",")]
+
+
+def _alike(variable, values, say):
+    """Tell where a variable differs; returns the hosts by value.
+
+    :arg values: dict of host to value.
+    """
+    found = {}
+    for host, value in values.items():
+        found.setdefault(value, []).append(host)
+    if len(found) > 1:
+        told = "; ".join("%s on %s" % (value, ", ".join(hosts)) for value, hosts in sorted(found.items()))
+        say("", "%s differs: %s. Set it for all hosts alike, in group_vars/all." % (variable, told))
+    return found
+
+
+def _pod_networks(views, groups, names, say):
+    # Who gives nodes their parts must know who owns the network too.
+    concerned = {host for part in ("kube_node", "kube_controller_manager") for host in groups.get(names.get(part)) or []}
+    _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
     owners = {}
     for host, view in views.items():
-        mine = _network(view["cni_pod_cidr"] or "") if view["cni_kind"] == "bridge" else None
-        if mine is not None:
-            owners.setdefault(mine, []).append(host)
-    _owned_twice(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)
+        for mine in _parts(view["cni_pod_cidr"] or "") if view["cni_kind"] == "bridge" else []:
+            if mine is not None:
+                owners.setdefault(mine, []).append(host)
+    _each_its_own(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)
 
 
-def _networks(host, view, views, looked_at, say):
-    pods, services = _network(view["pod_cidr"]), _network(view["service_cidr"])
-    for name, text, network in (
-        ("cluster_pod_cidr", view["pod_cidr"], pods),
-        ("cluster_service_cidr", view["service_cidr"], services),
-    ):
-        if network is None:
+def _second_addresses(views, nodes, say):
+    """The nodes' IPv6 addresses, where the cluster has both families."""
+    owners = {}
+    for host, view in views.items():
+        text = view["address_v6"]
+        address = _address(text) if text else None
+        if text and (address is None or address.version != 6 or address.is_link_local):
+            say(
+                host,
+                "cluster_address_v6 %r is no IPv6 address that other hosts could reach. Set the one that this host has beside "
+                "cluster_address." % text,
+            )
+        elif address is not None:
+            owners.setdefault(str(address), []).append(host)
+        dual = len(_parts(view["pod_cidr"])) > 1
+        if dual and host in nodes and not text:
+            say(
+                host,
+                "cluster_pod_cidr %s has both families, and this node has no cluster_address_v6. Set its IPv6 address, or take "
+                "the IPv6 networks away." % view["pod_cidr"],
+            )
+        mine = _address(view["address"])
+        if dual and host in nodes and mine is not None and mine.version != 4:
+            say(host, "cluster_address %s is no IPv4 address. Set that one, and this one as cluster_address_v6." % mine)
+    _each_its_own(owners, "cluster_address_v6 %s is also the address of %s. Give each host its own.", say)
+
+
+def _networks(view, views, say):
+    """The networks of pods and Services, as one host's variables name them."""
+    there = {}
+    for field in CIDRS:
+        name, text = "cluster_" + field, view[field]
+        parts = _parts(text)
+        if None in parts:
             say("", "%s %r is no network in CIDR notation, such as 10.244.0.0/16. Mend it." % (name, text))
             continue
-        if (name, text) in looked_at:  # most hosts say the same, and of each all hosts' addresses are asked
+        if tuple("IPv%d" % part.version for part in parts) not in (FAMILIES[:1], FAMILIES):
+            say(
+                "",
+                "%s %s is neither one IPv4 network nor an IPv4 and an IPv6 network, in this order, with a comma between. Mend it."
+                % (name, text),
+            )
             continue
-        looked_at.add((name, text))
-        for other, other_view in views.items():
-            address = _address(other_view["address"])
-            if address is not None and address in network:
-                say(
-                    "",
-                    "%s %s holds the address %s of %s. Choose networks that no host is in."
-                    % (name, text, address, other),
-                )
-    if pods is not None and services is not None and pods.overlaps(services):
+        there[field] = parts
+        for part in parts:
+            for other, other_view in views.items():
+                for address in (_address(other_view["address"]), _address(other_view["address_v6"] or "")):
+                    if address is not None and address in part:
+                        say(
+                            "",
+                            "%s %s holds the address %s of %s. Choose networks that no host is in."
+                            % (name, text, address, other),
+                        )
+    pods, services = (there.get(field, []) for field in CIDRS)
+    if pods and services and len(pods) != len(services):
         say(
             "",
-            "cluster_pod_cidr %s and cluster_service_cidr %s overlap. Choose two networks that share no address."
-            % (pods, services),
+            "cluster_pod_cidr %s and cluster_service_cidr %s are not of the same families. Give both an IPv6 network, or neither."
+            % (view["pod_cidr"], view["service_cidr"]),
         )
-    if pods is not None and pods.prefixlen >= int(view["node_mask"]):
-        say(
-            "",
-            "cluster_pod_cidr %s is too small: each node takes a /%s of it. Choose a larger network or a longer "
-            "kube_controller_manager__node_mask_ipv4." % (pods, view["node_mask"]),
-        )
-    if services is not None and services.prefixlen < 12:
-        say(
-            "",
-            "cluster_service_cidr %s is larger than the /12 that kube-apiserver takes. Choose a smaller one."
-            % services,
-        )
+    for pod_part, service_part in zip(pods, services):
+        if pod_part.overlaps(service_part):
+            say(
+                "",
+                "cluster_pod_cidr %s and cluster_service_cidr %s overlap. Choose two networks that share no address."
+                % (pod_part, service_part),
+            )
+    for part, mask, variable in zip(pods, (view["node_mask"], view["node_mask_v6"]), ("ipv4", "ipv6")):
+        _node_mask(part, int(mask), "kube_controller_manager__node_mask_" + variable, say)
+    for part, largest in zip(services, LARGEST_SERVICES):
+        if part.prefixlen < largest:
+            say(
+                "",
+                "cluster_service_cidr %s is larger than a /%d, the largest that is supported. Choose a smaller one."
+                % (part, largest),
+            )
     dns = _address(view["dns_address"])
     if dns is None:
         say("", "cluster_dns_address %r is no IP address. Give one inside cluster_service_cidr." % view["dns_address"])
-    elif services is not None and dns not in services:
-        say("", "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them." % (dns, services))
-    if view["cni_kind"] == "bridge":
-        mine = _network(view["cni_pod_cidr"] or "")
-        if mine is None or pods is None or mine.version != pods.version or not mine.subnet_of(pods):
-            say(
-                host,
-                "cni__pod_cidr %r is no network inside cluster_pod_cidr; cni__kind bridge needs one for each node."
-                % view["cni_pod_cidr"],
-            )
+    elif services and not any(dns in part for part in services):
+        say(
+            "",
+            "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them." % (dns, view["service_cidr"]),
+        )
+
+
+def _node_mask(pods, mask, variable, say):
+    """Whether each node can take a part of the pods' network."""
+    if pods.prefixlen >= mask:
+        say(
+            "",
+            "cluster_pod_cidr %s is too small: each node takes a /%d of it. Choose a larger network or a longer %s."
+            % (pods, mask, variable),
+        )
+    elif mask > pods.max_prefixlen - 2:
+        say("", "%s %d leaves a node no addresses for its pods. Choose a shorter one." % (variable, mask))
+    elif pods.version == 6 and mask - pods.prefixlen > IPV6_PART:
+        say(
+            "",
+            "%s %d is more than %d longer than the prefix of cluster_pod_cidr %s, and kube-controller-manager would not start. "
+            "Choose /%d or longer for the pods, or a shorter one for the nodes."
+            % (variable, mask, IPV6_PART, pods, mask - IPV6_PART),
+        )
+
+
+def _own_pods(host, view, say):
+    """With kind bridge, whether a node's networks are parts of the cluster's, one of each."""
+    if view["cni_kind"] != "bridge":
+        return
+    pods, mine = _parts(view["pod_cidr"]), _parts(view["cni_pod_cidr"] or "")
+    inside = len(pods) == len(mine) and all(
+        None not in pair and pair[0].version == pair[1].version and pair[0].subnet_of(pair[1])
+        for pair in zip(mine, pods)
+    )
+    if not inside and None not in pods:
+        say(
+            host,
+            "cni__pod_cidr %r is no network inside cluster_pod_cidr%s; cni__kind bridge needs one for each node."
+            % (view["cni_pod_cidr"], ", or not one for each family" if len(pods) > 1 else ""),
+        )
 
 
 def _minor(version):
@@ -329,12 +466,8 @@ def _balancers(views, groups, names, say):
     """Whether what is to balance can: its hosts, its address, and that all hosts mean the same."""
     group = names["load_balancer"]
     hosts = groups.get(group) or []
-    kinds = {}
-    for host, view in views.items():
-        kinds.setdefault(view["balancer"], []).append(host)
+    kinds = _alike("load_balancer__kind", {host: view["balancer"] for host, view in views.items()}, say)
     if len(kinds) > 1:
-        told = "; ".join("%s on %s" % (kind, ", ".join(where)) for kind, where in sorted(kinds.items()))
-        say("", "load_balancer__kind differs: %s. Set it for all hosts alike, in group_vars/all." % told)
         return
     for kind in kinds:
         if kind in PAIRS and len(hosts) < 2:
@@ -438,13 +571,14 @@ def _virtual_address(view, text, endpoint_name, views, balancers, say):
                 "%s: the virtual address %s is an address of IPv%d, and %s has %s. Choose one of its network."
                 % (variable, text, virtual.version, other, address),
             )
-    for name in ("pod_cidr", "service_cidr"):
-        network = _network(view[name])
-        if network is not None and virtual in network:
-            say(
-                "",
-                "%s: the virtual address %s is in cluster_%s %s. Choose one outside." % (variable, text, name, network),
-            )
+    for name in CIDRS:
+        for network in _parts(view[name]):
+            if network is not None and virtual in network:
+                say(
+                    "",
+                    "%s: the virtual address %s is in cluster_%s %s. Choose one outside."
+                    % (variable, text, name, network),
+                )
     if kind != "hybrid" and _address(endpoint_name) not in (None, virtual):
         say(
             "",

@@ -35,3 +35,20 @@ def all_apart(components):
         wishes[role], of_role = apart(wish)
         secrets.update(of_role)
     return wishes, secrets
+
+
+def contents_apart(objects):
+    """Objects of the API without what Secrets among them hold, and that, by place in the list.
+
+    :arg objects: list of dicts.
+    :returns: the objects, and a dict for the option secrets of the module api_objects.
+    """
+    kept, secrets = [], {}
+    for number, entry in enumerate(objects if isinstance(objects, (list, tuple)) else []):
+        if hasattr(entry, "get") and entry.get("kind") == "Secret":
+            secrets[str(number)] = {key: entry[key] for key in ("data", "stringData") if entry.get(key)}
+            entry = {key: value for key, value in entry.items() if key not in secrets[str(number)]}
+        kept.append(entry)
+    return kept if isinstance(objects, (list, tuple)) else objects, {
+        number: contents for number, contents in secrets.items() if contents
+    }

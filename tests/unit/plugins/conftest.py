@@ -551,8 +551,9 @@ def host() -> SimpleNamespace:
 KINDS = {
     "/api/v1": {"Node": "nodes", "Namespace": "namespaces", "ConfigMap": "configmaps", "Secret": "secrets"},
     "/apis/apps/v1": {"Deployment": "deployments", "DaemonSet": "daemonsets"},
+    "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": "customresourcedefinitions"},
 }
-CLUSTERED = ("Node", "Namespace")
+CLUSTERED = ("Node", "Namespace", "CustomResourceDefinition")
 
 
 class FakeApi:

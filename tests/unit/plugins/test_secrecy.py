@@ -132,3 +132,13 @@ def test_the_survey_sees_a_secret_that_differs_and_does_not_tell_it(spy: Spy) ->
     assert spy.run("survey")["todo"] == ["etcd"]
     assert spy.secret.read_text() == "hidden-1\nhidden too\n"
     spy.is_silent()
+
+
+def test_secrets_of_the_api_reach_it_and_no_log(spy: Spy, api: Any) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "etcd"}, "stringData": {"b": "hidden-1"}}
+    args = {"pki_dir": spy.pki.folder, "servers": [api.server.url], "objects": [secret]}
+    result = spy.host.run_action("api_objects", args, execute=lambda module, a: spy.module(module, a, False))
+    spy.results.append(result)
+    assert result["applied"] == ["Secret etcd"]
+    assert api.objects["/api/v1/namespaces/default/secrets/etcd"]["stringData"] == {"b": "hidden-1"}
+    spy.is_silent()

@@ -51,6 +51,8 @@ def test_the_data_given_is_not_changed() -> None:
 def test_findings_of_variables_come_before_those_across_hosts() -> None:
     view = {
         "address": "192.168.60.11",
+        "address_v6": "",
+        "node_mask_v6": 64,
         "node_name": "cp1",
         "version": "9",
         "endpoint": "",

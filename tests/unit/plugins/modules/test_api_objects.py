@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ansible_collections.hardway.kubernetes.plugins.modules import api_objects
 
 CONFIG = {
@@ -123,3 +124,67 @@ def test_a_workload_that_is_up_is_not_waited_for(host: SimpleNamespace, api: Any
     api.objects["/apis/apps/v1/namespaces/kube-system/deployments/coredns"] = {**DEPLOYMENT, "status": status}
     result = run(host, api, DEPLOYMENT, available=5)
     assert (result["changed"], result.get("failed")) == (False, None)
+
+
+# ---- kinds that are defined on the way ----
+
+POOLS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "pools.example.com"},
+    "spec": {
+        "group": "example.com",
+        "names": {"kind": "Pool", "plural": "pools"},
+        "scope": "Namespaced",
+        "versions": [{"name": "v1", "served": True}, {"name": "v1beta1", "served": False}],
+    },
+}
+POOL = {"apiVersion": "example.com/v1", "kind": "Pool", "metadata": {"name": "mine"}, "spec": {"cidr": "10.244.0.0/16"}}
+LISTING = "/apis/example.com/v1"
+
+
+@pytest.fixture
+def defining(api: Any) -> Any:
+    """An API that serves a kind some looks after it was defined, and tells so a moment later."""
+    answer, looks = api.answer, []
+
+    def late(method: str, path: str, *more: Any) -> tuple[int, Any]:
+        defined = api.objects.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/pools.example.com")
+        if defined and method == "GET" and "pools.example.com" in path:
+            looks.append(path)
+            if len(looks) > 2:
+                defined["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+        if defined and path == LISTING and len(looks) > 3:
+            return 200, {"resources": [{"kind": "Pool", "name": "pools", "namespaced": True}]}
+        return answer(method, path, *more)
+
+    api.answer = late
+    return api
+
+
+def test_an_object_of_a_kind_that_is_defined_before_it(host: SimpleNamespace, defining: Any) -> None:
+    result = run(host, defining, POOLS, POOL)
+    assert result["applied"] == ["CustomResourceDefinition pools.example.com", "Pool mine"], result
+    assert defining.objects[LISTING + "/namespaces/default/pools/mine"]["spec"] == {"cidr": "10.244.0.0/16"}
+    assert not run(host, defining, POOLS, POOL)["changed"]
+
+
+def test_check_mode_knows_kinds_that_would_be_defined(host: SimpleNamespace, defining: Any) -> None:
+    result = run(host, defining, POOLS, POOL, check=True)
+    assert result["applied"] == ["CustomResourceDefinition pools.example.com", "Pool mine"]
+    assert defining.writes() == []
+    refused = run(host, defining, POOL, check=True)
+    assert refused["failed"]
+
+
+def test_a_kind_that_is_never_served(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_objects, "DEFINED_WITHIN", 0)
+    result = run(host, api, POOLS, POOL)
+    assert result["msg"] == "a CustomResourceDefinition after 0 s: pools.example.com: not established"
+
+
+def test_what_secrets_hold_comes_apart(host: SimpleNamespace, api: Any) -> None:
+    bare = {key: value for key, value in SECRET.items() if key not in ("data", "stringData")}
+    result = run(host, api, CONFIG, bare, secrets={"1": {"data": SECRET["data"]}})
+    assert result["applied"] == ["ConfigMap coredns", "Secret token"]
+    assert api.objects["/api/v1/namespaces/default/secrets/token"]["data"] == {"token": "c2VjcmV0"}

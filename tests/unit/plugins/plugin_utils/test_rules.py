@@ -28,6 +28,8 @@ def stacked() -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
             "service_cidr": "10.96.0.0/16",
             "dns_address": "10.96.0.10",
             "node_mask": 24,
+            "address_v6": "",
+            "node_mask_v6": 64,
             "cni_kind": "flannel",
             "cni_pod_cidr": "",
             "balancer": "local",
@@ -240,7 +242,7 @@ def test_a_pod_network_too_small_for_a_node(pods: str) -> None:
 
 
 def test_a_service_network_larger_than_the_api_server_takes() -> None:
-    assert "larger than the /12" in only(
+    assert "is larger than a /12" in only(
         findings({"service_cidr": "10.0.0.0/11", "pod_cidr": "172.16.0.0/16", "dns_address": "10.0.0.10"})
     )
 
@@ -253,6 +255,209 @@ def test_a_dns_address_outside_the_services() -> None:
 @pytest.mark.parametrize("text", ["dns", "", "10.96.0.300"])
 def test_a_dns_address_that_is_none(text: str) -> None:
     assert "cluster_dns_address" in only(findings({"dns_address": text}))
+
+
+# ---- both families ----
+
+DUAL = {
+    "pod_cidr": "10.244.0.0/16,fd00:10:244::/56",
+    "service_cidr": "10.96.0.0/16, fd00:10:96::/112",
+}
+
+
+def dual(change: dict[str, Any] | None = None, host: str | None = None, **of_host: Any) -> dict[str, list[str]]:
+    """What is found in an inventory of both families once all hosts, and one of them, have other values."""
+    views, groups = stacked()
+    for number, view in enumerate(views.values(), 11):
+        view.update(DUAL, address_v6=f"fd00:60::{number}", **(change or {}))
+    if host:
+        views[host].update(of_host)
+    return rules.cluster_findings(views, groups, NAMES)
+
+
+def test_a_good_inventory_of_both_families() -> None:
+    assert dual() == {}
+    assert dual({"dns_address": "fd00:10:96::a"}) == {}
+    assert dual({"node_mask_v6": 72}) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"service_cidr": "10.96.0.0/16"},
+            "cluster_pod_cidr 10.244.0.0/16,fd00:10:244::/56 and cluster_service_cidr 10.96.0.0/16 are not of the same "
+            "families. Give both an IPv6 network, or neither.",
+        ),
+        (
+            {"pod_cidr": "fd00:10:244::/56,10.244.0.0/16"},
+            "cluster_pod_cidr fd00:10:244::/56,10.244.0.0/16 is neither one IPv4 network nor an IPv4 and an IPv6 network, in "
+            "this order, with a comma between. Mend it.",
+        ),
+        (
+            {"pod_cidr": "10.244.0.0/17,10.244.128.0/17"},
+            "cluster_pod_cidr 10.244.0.0/17,10.244.128.0/17 is neither one IPv4 network nor an IPv4 and an IPv6 network, in "
+            "this order, with a comma between. Mend it.",
+        ),
+        (
+            {"service_cidr": "10.96.0.0/16,fd00:10:244:1::/112"},
+            "cluster_pod_cidr fd00:10:244::/56 and cluster_service_cidr fd00:10:244:1::/112 overlap. Choose two networks that "
+            "share no address.",
+        ),
+        (
+            {"service_cidr": "10.96.0.0/16,fd00:10:96::/64"},
+            "cluster_service_cidr fd00:10:96::/64 is larger than a /108, the largest that is supported. Choose a smaller one.",
+        ),
+        (
+            {"pod_cidr": "10.244.0.0/16,fd00:10::/32", "service_cidr": "10.96.0.0/16,fd01::/112"},
+            "kube_controller_manager__node_mask_ipv6 64 is more than 16 longer than the prefix of cluster_pod_cidr "
+            "fd00:10::/32, and kube-controller-manager would not start. Choose /48 or longer for the pods, or a shorter one "
+            "for the nodes.",
+        ),
+        (
+            {"pod_cidr": "10.244.0.0/16,fd00:10:244::/64"},
+            "cluster_pod_cidr fd00:10:244::/64 is too small: each node takes a /64 of it. Choose a larger network or a longer "
+            "kube_controller_manager__node_mask_ipv6.",
+        ),
+        (
+            {"pod_cidr": "10.244.0.0/16,fd00:10:244::/112", "node_mask_v6": 127},
+            "kube_controller_manager__node_mask_ipv6 127 leaves a node no addresses for its pods. Choose a shorter one.",
+        ),
+        (
+            {"node_mask": 31},
+            "kube_controller_manager__node_mask_ipv4 31 leaves a node no addresses for its pods. Choose a shorter one.",
+        ),
+        (
+            {"pod_cidr": "10.244.0.0/16,fd00:10:244::1/56"},
+            "cluster_pod_cidr '10.244.0.0/16,fd00:10:244::1/56' is no network in CIDR notation, such as 10.244.0.0/16. Mend it.",
+        ),
+        (
+            {"dns_address": "fd00:10:97::a"},
+            "cluster_dns_address fd00:10:97::a is outside cluster_service_cidr 10.96.0.0/16, fd00:10:96::/112. Mend one of "
+            "them.",
+        ),
+    ],
+)
+def test_networks_that_both_families_can_not_have(change: dict[str, Any], words: str) -> None:
+    assert only(dual(change)) == words
+
+
+def test_a_host_in_the_pods_second_network() -> None:
+    assert only(dual(host="w1", address_v6="fd00:10:244::21")) == (
+        "cluster_pod_cidr 10.244.0.0/16,fd00:10:244::/56 holds the address fd00:10:244::21 of w1. Choose networks that no host "
+        "is in."
+    )
+
+
+def test_a_node_without_a_second_address() -> None:
+    assert only(dual(host="w1", address_v6=""), "w1") == (
+        "cluster_pod_cidr 10.244.0.0/16,fd00:10:244::/56 has both families, and this node has no cluster_address_v6. Set its "
+        "IPv6 address, or take the IPv6 networks away."
+    )
+
+
+def test_a_host_that_is_no_node_needs_no_second_address() -> None:
+    views, groups = stacked()
+    for number, view in enumerate(views.values(), 11):
+        view.update(DUAL, address_v6=f"fd00:60::{number}")
+    groups["kube_node"] = ["w1", "w2"]
+    views["cp1"]["address_v6"] = ""
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+
+
+@pytest.mark.parametrize("text", ["192.168.61.21", "fe80::21", "w1", "fd00:60::21/64"])
+def test_a_second_address_that_is_none(text: str) -> None:
+    assert only(dual(host="w1", address_v6=text), "w1") == (
+        f"cluster_address_v6 {text!r} is no IPv6 address that other hosts could reach. Set the one that this host has beside "
+        "cluster_address."
+    )
+
+
+def test_two_hosts_with_one_second_address() -> None:
+    found = dual(host="w1", address_v6="fd00:60::0:15")
+    assert found == {
+        "w1": ["cluster_address_v6 fd00:60::15 is also the address of w2. Give each host its own."],
+        "w2": ["cluster_address_v6 fd00:60::15 is also the address of w1. Give each host its own."],
+    }
+
+
+def test_a_first_address_that_is_the_second() -> None:
+    assert only(dual(host="w1", address="fd00:61::1"), "w1") == (
+        "cluster_address fd00:61::1 is no IPv4 address. Set that one, and this one as cluster_address_v6."
+    )
+
+
+def test_a_second_address_alone_changes_nothing() -> None:
+    assert findings({"address_v6": "fd00:60::21"}, "w1") == {}
+
+
+def bridged_dual(**of_w1: Any) -> dict[str, list[str]]:
+    views, groups = stacked()
+    for number, view in enumerate(views.values(), 11):
+        view.update(DUAL, address_v6=f"fd00:60::{number}", cni_kind="bridge")
+        view["cni_pod_cidr"] = f"10.244.{number}.0/24,fd00:10:244:{number}::/64"
+    views["w1"].update(of_w1)
+    return rules.cluster_findings(views, groups, NAMES)
+
+
+def test_bridged_nodes_of_both_families() -> None:
+    assert bridged_dual() == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["10.244.1.0/24", "10.244.1.0/24,fd00:10:245:1::/64", "fd00:10:244:1::/64,10.244.1.0/24", ""]
+)
+def test_a_bridged_node_that_lacks_a_family(text: str) -> None:
+    assert only(bridged_dual(cni_pod_cidr=text), "w1") == (
+        f"cni__pod_cidr {text!r} is no network inside cluster_pod_cidr, or not one for each family; cni__kind bridge needs one "
+        "for each node."
+    )
+
+
+def test_bridged_nodes_that_share_their_second_network() -> None:
+    found = bridged_dual(cni_pod_cidr="10.244.14.0/24,fd00:10:244:15::/64")
+    assert found["w1"] == ["cni__pod_cidr fd00:10:244:15::/64 is also the one of w2. Give each node its own."]
+
+
+def test_networks_of_different_kinds() -> None:
+    views, groups = stacked()
+    views["w1"]["cni_kind"] = "none"
+    assert only(rules.cluster_findings(views, groups, NAMES)) == (
+        "cni__kind differs: flannel on cp1, cp2, cp3, w2; none on w1. Set it for all hosts alike, in group_vars/all."
+    )
+    groups["kube_node"] = HOSTS[:3]  # who is neither a node nor gives nodes their parts has no say
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+
+
+# ---- a network that someone else brings ----
+
+LIST = {"10-mine.conflist": {"cniVersion": "1.0.0", "name": "mine", "plugins": []}}
+
+
+def test_what_is_handed_over_wants_kind_none() -> None:
+    values = {"cni__kind": "flannel", "cni__manifests": ["a.yaml"], "cni__conf": LIST, "cni__releases": []}
+    assert rules.given_network(values) == [
+        "cni__manifests is set, and cni__kind flannel brings its own network. Set cni__kind: none, or take cni__manifests away.",
+        "cni__conf is set, and cni__kind flannel brings its own network. Set cni__kind: none, or take cni__conf away.",
+    ]
+    assert rules.given_network({"cni__kind": "bridge", "cni__manifests": []}) == []
+
+
+def test_what_is_handed_over_as_it_should_be() -> None:
+    values = {"cni__kind": "none", "cni__manifests": ["a.yaml"], "cni__conf": {**LIST, "20-b.conf": '{"name": "b"}'}}
+    assert rules.given_network(values, read=lambda path: ([{"kind": path}], [])) == []
+    assert rules.given_network({"cni__kind": "none"}) == []
+
+
+def test_what_is_handed_over_and_can_not_be_read() -> None:
+    values = {"cni__kind": "none", "cni__manifests": ["/nowhere/calico.yaml"], "cni__conf": {"a.conf": "{", "b.yml": {}}}
+    found = rules.given_network(values)
+    assert found[0] == (
+        "cni__manifests: /nowhere/calico.yaml can't be read: No such file or directory. Mend the file, or its path."
+    )
+    assert found[1].startswith("cni__conf: the content of a.conf is no JSON: ")
+    assert found[2].startswith("cni__conf: 'b.yml' is no file name that containerd reads.")
+    assert len(found) == 3
 
 
 # ---- bridged networks ----

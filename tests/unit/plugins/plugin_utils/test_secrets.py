@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import all_apart, apart
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import all_apart, apart, contents_apart
 
 OPEN = {"path": "/config", "content": "open", "secret": False}
 WISH: dict[str, Any] = {
@@ -52,3 +52,21 @@ def test_several_keep_their_roles_and_order_and_share_one_dict_of_secrets() -> N
     assert secrets == {"/key": "hidden", "/token": "hidden too"}
     assert "hidden" not in str(wishes)
     assert all_apart({}) == ({}, {})
+
+
+def test_what_secrets_of_the_api_hold_is_taken_out_and_nothing_else() -> None:
+    config = {"kind": "ConfigMap", "data": {"a": "open"}}
+    secret = {"kind": "Secret", "type": "Opaque", "data": {"a": "aGlkZGVu"}, "stringData": {"b": "hidden"}}
+    given = [config, secret, {"kind": "Secret"}]
+    before = copy.deepcopy(given)
+    assert contents_apart(given) == (
+        [config, {"kind": "Secret", "type": "Opaque"}, {"kind": "Secret"}],
+        {"1": {"data": {"a": "aGlkZGVu"}, "stringData": {"b": "hidden"}}},
+    )
+    assert given == before
+    assert contents_apart([]) == ([], {})
+
+
+def test_objects_that_make_no_sense_are_left_to_the_module() -> None:
+    assert contents_apart(None) == (None, {})
+    assert contents_apart(["x"]) == (["x"], {})
