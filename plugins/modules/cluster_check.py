@@ -48,6 +48,12 @@ options:
     description: To how many other pods each pod connects.
     type: int
     default: 5
+  families:
+    description: Families of addresses that pods and Services must have, the first of them first.
+    type: list
+    elements: str
+    choices: [IPv4, IPv6]
+    default: [IPv4]
   balancer:
     description: The address of a balancer that must ask each API server for /readyz, and that nothing else stands for.
     type: str
@@ -98,6 +104,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
 PORT = 8080
 # Seconds in which EndpointSlices, and then the rules on the nodes, follow the pods; mostly one or two.
 SETTLES_WITHIN = 20
+SECOND = "probe-second"  # a Service that has an address of the second family only
 LABELS = {"app": "hardway-verify"}
 
 
@@ -146,6 +153,22 @@ def is_ready(pod):
     """Whether a pod serves."""
     conditions = pod.get("status", {}).get("conditions") or []
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+
+def reached_at(address, port):
+    """An address and a port as clients write them."""
+    return ("[%s]:%d" if ":" in address else "%s:%d") % (address, port)
+
+
+def addresses_of(pod):
+    """All addresses of a pod, the first one first."""
+    status = pod["status"]
+    return [entry["ip"] for entry in status.get("podIPs") or []] or [status["podIP"]]
+
+
+def family_of(address):
+    """The family of an address."""
+    return "IPv6" if ":" in address else "IPv4"
 
 
 def asked_for_readiness(api):
@@ -238,21 +261,31 @@ class ClusterCheck:
         return ready
 
     def start(self):
-        """Make the test's namespace, pods and Service; returns the Service's address."""
+        """Make the test's namespace, pods and Services; returns the first Service's addresses."""
         namespace = self.wish["namespace"]
         self._gone()
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
         self.api.apply(daemon_set(namespace, self.wish["image"]))
-        dummy, service = self.api.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"name": "probe", "namespace": namespace},
-                "spec": {"selector": LABELS, "ports": [{"port": 80, "targetPort": PORT}]},
-            }
-        )
-        return service["spec"]["clusterIP"]
+        spec = {"selector": LABELS, "ports": [{"port": 80, "targetPort": PORT}]}
+        families = self.wish["families"]
+        if len(families) > 1:
+            own = dict(spec, ipFamilyPolicy="SingleStack", ipFamilies=families[1:])
+            self.api.apply(self.service(SECOND, own))
+        dummy, service = self.api.apply(self.service("probe", dict(spec, ipFamilyPolicy="PreferDualStack")))
+        addresses = service["spec"].get("clusterIPs") or [service["spec"]["clusterIP"]]
+        missing = [name for name in families if name not in [family_of(address) for address in addresses]]
+        if missing:
+            self.findings.append(
+                "a Service gets no %s address (only %s). See cluster_service_cidr, and the flag service-cluster-ip-range of the "
+                "API servers." % (" and no ".join(missing), ", ".join(addresses))
+            )
+        return addresses
+
+    def service(self, name, spec):
+        """A Service of the test."""
+        metadata = {"name": name, "namespace": self.wish["namespace"]}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
     def _gone(self):
         """A namespace that an earlier, killed run left goes first."""
@@ -280,6 +313,14 @@ class ClusterCheck:
         for name, reason in wait_for(waiting, self.wish["within"]).items():
             running.pop(name, None)
             self.findings.append("no pod runs on node %s after %d s: %s" % (name, self.wish["within"], reason))
+        for name, pod in sorted(running.items()):
+            mine = addresses_of(pod)
+            missing = [family for family in self.wish["families"] if family not in map(family_of, mine)]
+            if missing:
+                self.findings.append(
+                    "the pod on node %s has no %s address (only %s). See the network of pods there: /etc/cni/net.d, and the node's "
+                    "podCIDRs." % (name, " and no ".join(missing), ", ".join(mine))
+                )
         self.facts.append("pods run on %d of %d Ready nodes" % (len(running), len(ready)))
         return running
 
@@ -293,10 +334,15 @@ class ClusterCheck:
                 "DNS does not resolve a Service of another namespace",
                 "kubernetes.default.svc.%s:443" % self.wish["domain"],
             ),
-            ("a Service does not answer", "%s:80" % service),
         ]
+        targets += [("a Service does not answer", reached_at(address, 80)) for address in service]
+        if len(self.wish["families"]) > 1:
+            name = "%s.%s.svc.%s:80" % (SECOND, self.wish["namespace"], self.wish["domain"])
+            targets.append(("a Service with an %s address alone does not answer by its name" % self.wish["families"][1], name))
         return targets + [
-            ("a pod on %s is not reached" % name, "%s:%d" % (pods[name]["status"]["podIP"], PORT)) for name in ring
+            ("a pod on %s is not reached" % name, reached_at(address, PORT))
+            for name in ring
+            for address in addresses_of(pods[name])
         ]
 
     def try_from(self, node, pods, service):
@@ -335,7 +381,8 @@ class ClusterCheck:
             for found in pool.map(lambda node: self.try_from(node, pods, service), sorted(pods)):
                 self.findings += found
         if pods and not self.findings:
-            self.facts.append("DNS, Services, pods on other hosts, logs and exec work from every node")
+            both = " (%s)" % " and ".join(self.wish["families"]) if len(self.wish["families"]) > 1 else ""
+            self.facts.append("DNS, Services, pods on other hosts%s, logs and exec work from every node" % both)
 
     def clean(self):
         """Remove the namespace; its going is not waited for."""
@@ -352,6 +399,7 @@ def main():
             domain={"type": "str", "default": "cluster.local"},
             within={"type": "int", "default": 120},
             peers={"type": "int", "default": 5},
+            families={"type": "list", "elements": "str", "choices": ["IPv4", "IPv6"], "default": ["IPv4"]},
             balancer={"type": "str", "default": ""},
             balancer_within={"type": "int", "default": 30},
         ),

@@ -39,6 +39,8 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
         return result
 
     run.failures = {}
+    run.services = []
+    run.service = {"clusterIP": "10.96.7.7"}
     run.scripts = {}
     run.tries = {}
     monkeypatch.setattr(cluster_check, "SETTLES_WITHIN", 0)
@@ -59,7 +61,8 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
 
     def applied(self: Any, wish: dict[str, Any], *args: Any) -> Any:
         if wish["kind"] == "Service":
-            return None, dict(wish, spec={"clusterIP": "10.96.7.7"})
+            run.services.append(wish)
+            return None, dict(wish, spec=dict(run.service))
         if wish["kind"] == "DaemonSet":
             for number, name in enumerate(run.pods):
                 api.objects[f"{NAMESPACE}/pods/probe-{name}"] = run.pods[name]
@@ -218,3 +221,58 @@ def test_a_balancer_that_does_not_ask_for_readiness(check: Callable[..., Any], a
 def test_metrics_are_not_read_without_such_a_balancer(check: Callable[..., Any], api: Any) -> None:
     check()
     assert "GET /metrics" not in api.server.asked
+
+
+# ---- both families ----
+
+
+def dual_pod(name: str, number: int) -> dict[str, Any]:
+    found = pod(name, number)
+    found["status"]["podIPs"] = [{"ip": f"10.244.{number}.2"}, {"ip": f"fd00:10:244:{number}::2"}]
+    return found
+
+
+@pytest.fixture
+def dual(check: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """The same with addresses of both families."""
+    check.pods = {name: dual_pod(name, number) for number, name in enumerate(("cp1", "cp2", "w1"))}
+    check.service = {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7", "fd00:10:96::77"]}
+    return lambda **more: check(families=["IPv4", "IPv6"], **more)
+
+
+def test_both_addresses_of_pods_and_services_are_tried(dual: Callable[..., Any], check: Any) -> None:
+    result = dual()
+    assert result["findings"] == []
+    assert result["facts"][-1] == (
+        "DNS, Services, pods on other hosts (IPv4 and IPv6), logs and exec work from every node"
+    )
+    script = check.scripts["w1"]
+    for address in ("10.96.7.7:80", "[fd00:10:96::77]:80", "10.244.0.2:8080", "[fd00:10:244:0::2]:8080"):
+        assert f" {address} " in script
+    assert "probe-second.hardway-verify.svc.cluster.local:80" in script
+    second, first = check.services
+    assert (second["spec"]["ipFamilies"], second["spec"]["ipFamilyPolicy"]) == (["IPv6"], "SingleStack")
+    assert first["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+
+
+def test_a_second_address_that_is_not_reached(dual: Callable[..., Any], check: Any) -> None:
+    check.failures = {"w1": ["[fd00:10:244:1::2]", "probe-second"]}
+    assert dual()["findings"] == [
+        "from a pod on node w1 a Service with an IPv6 address alone does not answer by its name "
+        "(probe-second.hardway-verify.svc.cluster.local:80)",
+        "from a pod on node w1 a pod on cp2 is not reached ([fd00:10:244:1::2]:8080)",
+    ]
+
+
+def test_a_pod_and_a_service_without_a_second_address(dual: Callable[..., Any], check: Any) -> None:
+    check.pods["cp1"] = pod("cp1", 0)
+    check.service = {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"]}
+    found = dual()["findings"]
+    assert found[0].startswith("a Service gets no IPv6 address (only 10.96.7.7). See cluster_service_cidr")
+    assert found[1].startswith("the pod on node cp1 has no IPv6 address (only 10.244.0.2).")
+    assert len(found) == 2
+
+
+def test_one_family_makes_one_service(check: Callable[..., Any]) -> None:
+    check()
+    assert [service["metadata"]["name"] for service in check.services] == ["probe"]
