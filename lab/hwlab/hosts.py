@@ -103,7 +103,19 @@ def _names(addresses: Mapping[str, str]) -> str:
     return f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{known}"
 
 
-def _own_files(lab: Lab, name: str, addresses: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+def _network_file(name: str, addresses: Mapping[str, str], second: Mapping[str, str]) -> str:
+    """What the host's own script of the network reads; with a second address, of which all hosts have one network."""
+    net = network.subnet(addresses.values())
+    lines = [f"ADDRESS={addresses[name]}/{net.prefixlen}", f"GATEWAY={net[1]}"]
+    net_v6 = network.subnet_v6(second.values())
+    if net_v6 and name in second:
+        lines += [f"ADDRESS_V6={second[name]}/{net_v6.prefixlen}", f"GATEWAY_V6={net_v6[1]}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _own_files(
+    lab: Lab, name: str, addresses: Mapping[str, str], second: Mapping[str, str]
+) -> dict[str, tuple[str, int]]:
     """What tells one host from the others, as path -> content and mode."""
     net = network.subnet(addresses.values())
     host_key = lab.key.parent / f"host_{name}"
@@ -113,7 +125,7 @@ def _own_files(lab: Lab, name: str, addresses: Mapping[str, str]) -> dict[str, t
         "etc/machine-id": (f"{machine_id(lab, name)}\n", 0o444),
         # Nothing answers there, and says so at once; without any server, CoreDNS would not start.
         "etc/resolv.conf": (f"nameserver {net[1]}\noptions timeout:1 attempts:1\n", 0o644),
-        "etc/hwlab/network": (f"ADDRESS={addresses[name]}/{net.prefixlen}\nGATEWAY={net[1]}\n", 0o644),
+        "etc/hwlab/network": (_network_file(name, addresses, second), 0o644),
         "etc/ssh/ssh_host_ed25519_key": (host_key.read_text(), 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (host_key.with_suffix(".pub").read_text(), 0o644),
         f"etc/ssh/authorized_keys/{inventory.USER}": (lab.key.with_suffix(".pub").read_text(), 0o644),
@@ -128,7 +140,9 @@ def _can_overlay(lower: Path, disk: Path) -> bool:
     return "," not in f"{lower}{disk}" and proc.run(private, check=False).returncode == 0
 
 
-def create(lab: Lab, name: str, addresses: Mapping[str, str], rootfs: Path) -> None:
+def create(
+    lab: Lab, name: str, addresses: Mapping[str, str], rootfs: Path, second: Mapping[str, str] | None = None
+) -> None:
     """Makes a host's disk unless it is there; host.json, written last, says that it is whole."""
     disk = lab.host(name)
     if _record(lab, name).exists():
@@ -142,11 +156,17 @@ def create(lab: Lab, name: str, addresses: Mapping[str, str], rootfs: Path) -> N
         shutil.rmtree(disk / "upper")
         proc.run(["cp", "-a", "--reflink=auto", f"{rootfs}/.", str(disk / "root")])
     target = disk / ("upper" if overlay else "root")
-    for path, (text, mode) in _own_files(lab, name, addresses).items():
+    second = second or {}
+    for path, (text, mode) in _own_files(lab, name, addresses, second).items():
         proc.write_atomic(target / path, text, mode)
     for directory, _, _ in os.walk(target) if overlay else ():
         Path(directory).chmod(0o755)
-    record = {"address": addresses[name], "hosts": dict(addresses), "rootfs": str(rootfs) if overlay else None}
+    record = {
+        "address": addresses[name],
+        "address_v6": second.get(name),
+        "hosts": dict(addresses),
+        "rootfs": str(rootfs) if overlay else None,
+    }
     proc.write_atomic(_record(lab, name), json.dumps(record) + "\n")
 
 
@@ -285,12 +305,20 @@ def _erase(directory: Path) -> None:
         proc.run(["rm", "-rf", "--one-file-system", str(directory)])
 
 
-def ensure(lab: Lab, addresses: Mapping[str, str], rootfs: Path, progress: Progress) -> None:
+def ensure(
+    lab: Lab,
+    addresses: Mapping[str, str],
+    rootfs: Path,
+    progress: Progress,
+    second: Mapping[str, str] | None = None,
+) -> None:
     """Brings the lab to exactly these hosts, all running and answering."""
+    second = second or {}
     for name in made(lab):
         record = _read_record(lab, name)
-        if addresses.get(name) != record.get("address") or dict(addresses) != record.get("hosts"):
-            if name in addresses and addresses[name] == record.get("address"):
+        same = (record.get("address"), record.get("address_v6")) == (addresses.get(name), second.get(name))
+        if not same or dict(addresses) != record.get("hosts"):
+            if same and name in addresses:
                 _update_names(lab, name, addresses)
                 continue
             progress.say(f"{name} is not in the inventory any more, or has another address: removing it")
@@ -298,7 +326,7 @@ def ensure(lab: Lab, addresses: Mapping[str, str], rootfs: Path, progress: Progr
     ensure_keys(lab, addresses)
     write_known_hosts(lab, addresses)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda name: create(lab, name, addresses, rootfs), addresses))
+        list(pool.map(lambda name: create(lab, name, addresses, rootfs, second), addresses))
     start(lab, addresses, progress)
 
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Topology:
     name: str
     addresses: Mapping[str, str]
     kubernetes: str | None
+    addresses_v6: Mapping[str, str] = field(default_factory=dict)
 
 
 def named(topology: str) -> str:
@@ -78,8 +79,10 @@ def parse(name: str, listing: Mapping[str, Any]) -> Topology:
             other = next(key for key, value in addresses.items() if value == address)
             raise LabError(f"{where(name)}: hosts {other} and {host} have the same ansible_host {address}")
         addresses[host] = str(address)
+    second = {host: str(variables.get(host, {}).get("cluster_address_v6") or "") for host in addresses}
     versions = {str(v["cluster_version"]) for v in variables.values() if "cluster_version" in v}
-    return Topology(name, addresses, versions.pop() if len(versions) == 1 else None)
+    version = versions.pop() if len(versions) == 1 else None
+    return Topology(name, addresses, version, {host: address for host, address in second.items() if address})
 
 
 def read(repository: Path, name: str) -> Topology:

@@ -129,9 +129,10 @@ def _hosts(lab: Lab, state: State, wanted: inventory.Topology, progress: Progres
     system.raise_limits()
     base = rootfs.ensure(paths.cache(), progress)
     proc.write_atomic(lab.state, json.dumps(asdict(state)) + "\n")
-    network.ensure(lab.netns, network.subnet(wanted.addresses.values()))
+    second = network.subnet_v6(wanted.addresses_v6.values())
+    network.ensure(lab.netns, network.subnet(wanted.addresses.values()), second)
     with progress.step(f"{len(wanted.addresses)} hosts of {inventory.where(wanted.name)}"):
-        hosts.ensure(lab, wanted.addresses, base, progress)
+        hosts.ensure(lab, wanted.addresses, base, progress, wanted.addresses_v6)
     inventory.write(lab, wanted, mirror_url(state), state.kubernetes)
 
 

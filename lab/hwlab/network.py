@@ -39,6 +39,24 @@ def subnet(addresses: Iterable[str]) -> ipaddress.IPv4Network:
     return network
 
 
+def subnet_v6(addresses: Iterable[str]) -> ipaddress.IPv6Network | None:
+    """The one /64 that hosts with a second address are in; its first address is the lab's bridge. None without any."""
+    networks: set[ipaddress.IPv6Network] = set()
+    for address in addresses:
+        try:
+            networks.add(ipaddress.IPv6Network(f"{ipaddress.IPv6Address(address)}/64", strict=False))
+        except ValueError:
+            raise LabError(
+                f"the lab can't give a host the cluster_address_v6 {address!r}: it is no IPv6 address"
+            ) from None
+    if len(networks) > 1:
+        raise LabError(f"the hosts' cluster_address_v6 must be in one /64 network, not in {sorted(map(str, networks))}")
+    network = networks.pop() if networks else None
+    if network and network[1] in {ipaddress.IPv6Address(address) for address in addresses}:
+        raise LabError(f"{network[1]} is the lab's own address (its bridge): give that host another one")
+    return network
+
+
 def path(netns: str) -> Path:
     """The namespace's file, for nsenter."""
     return _NETNS_DIRECTORY / netns
@@ -57,7 +75,7 @@ def enter(netns: str) -> list[str]:
     return ["nsenter", f"--net={path(netns)}"]
 
 
-def ensure(netns: str, network: ipaddress.IPv4Network) -> None:
+def ensure(netns: str, network: ipaddress.IPv4Network, second: ipaddress.IPv6Network | None = None) -> None:
     """Makes what is missing of the namespace and its bridge."""
     if not exists(netns):
         path(netns).unlink(missing_ok=True)
@@ -67,6 +85,8 @@ def ensure(netns: str, network: ipaddress.IPv4Network) -> None:
         proc.run([*ip, "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0", "stp_state", "0"])
     proc.run([*ip, "link", "set", "lo", "up"])
     proc.run([*ip, "address", "replace", f"{network[1]}/{network.prefixlen}", "dev", BRIDGE])
+    if second:
+        proc.run([*ip, "-6", "address", "replace", f"{second[1]}/{second.prefixlen}", "dev", BRIDGE, "nodad"])
     proc.run([*ip, "link", "set", BRIDGE, "up"])
 
 

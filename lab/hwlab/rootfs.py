@@ -107,6 +107,10 @@ ip link set lo up
 ip address replace "$ADDRESS" dev host0
 ip link set host0 up
 ip route replace default via "$GATEWAY"
+if [ -n "${ADDRESS_V6:-}" ]; then
+  ip -6 address replace "$ADDRESS_V6" dev host0 nodad
+  ip -6 route replace default via "$GATEWAY_V6" dev host0
+fi
 """,
     "/etc/systemd/system/hwlab-writable.service": """\
 [Unit]

@@ -338,7 +338,9 @@ class ClusterCheck:
         targets += [("a Service does not answer", reached_at(address, 80)) for address in service]
         if len(self.wish["families"]) > 1:
             name = "%s.%s.svc.%s:80" % (SECOND, self.wish["namespace"], self.wish["domain"])
-            targets.append(("a Service with an %s address alone does not answer by its name" % self.wish["families"][1], name))
+            targets.append(
+                ("a Service with an %s address alone does not answer by its name" % self.wish["families"][1], name)
+            )
         return targets + [
             ("a pod on %s is not reached" % name, reached_at(address, PORT))
             for name in ring

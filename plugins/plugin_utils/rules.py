@@ -299,7 +299,9 @@ def _alike(variable, values, say):
 
 def _pod_networks(views, groups, names, say):
     # Who gives nodes their parts must know who owns the network too.
-    concerned = {host for part in ("kube_node", "kube_controller_manager") for host in groups.get(names.get(part)) or []}
+    concerned = {
+        host for part in ("kube_node", "kube_controller_manager") for host in groups.get(names.get(part)) or []
+    }
     _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
     owners = {}
     for host, view in views.items():
@@ -391,7 +393,8 @@ def _networks(view, views, say):
     elif services and not any(dns in part for part in services):
         say(
             "",
-            "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them." % (dns, view["service_cidr"]),
+            "cluster_dns_address %s is outside cluster_service_cidr %s. Mend one of them."
+            % (dns, view["service_cidr"]),
         )
 
 

@@ -92,3 +92,17 @@ def test_the_bridge_has_the_first_address_of_the_hosts_network() -> None:
 def test_addresses_that_a_lab_cannot_give_are_refused(addresses: list[str]) -> None:
     with pytest.raises(LabError):
         network.subnet(addresses)
+
+
+def test_second_addresses_have_a_network_of_their_own() -> None:
+    assert network.subnet_v6([]) is None
+    found = network.subnet_v6(["fd00:60::11", "fd00:60::22"])
+    assert found and (str(found), str(found[1])) == ("fd00:60::/64", "fd00:60::1")
+
+
+@pytest.mark.parametrize(
+    "addresses", [["fd00:60::11", "fd00:61::11"], ["fd00:60::1"], ["192.168.60.11"], ["fd00:60::11/64"]]
+)
+def test_second_addresses_that_a_lab_cannot_give_are_refused(addresses: list[str]) -> None:
+    with pytest.raises(LabError):
+        network.subnet_v6(addresses)

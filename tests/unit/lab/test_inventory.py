@@ -31,6 +31,11 @@ def test_hosts_addresses_and_version_are_read() -> None:
     assert topology.kubernetes == "1.36.3"
 
 
+def test_second_addresses_are_read_where_there_are_some() -> None:
+    one, two = {"ansible_host": "10.0.0.1", "cluster_address_v6": "fd00::1:1"}, {"ansible_host": "10.0.0.2"}
+    assert dict(inventory.parse("t", listing(a=one, b=two)).addresses_v6) == {"a": "fd00::1:1"}
+
+
 def test_hosts_of_several_versions_have_none_in_common() -> None:
     one, two = ({"ansible_host": f"10.0.0.{n}", "cluster_version": f"1.{n}.0"} for n in (1, 2))
     assert inventory.parse("t", listing(a=one, b=two)).kubernetes is None

@@ -33,7 +33,11 @@ SINGLE = {"cluster_pod_cidr": "10.244.0.0/16", "cluster_service_cidr": "10.96.0.
 KINDS: dict[str, dict[str, Any]] = {
     "single": SINGLE,
     "dual": {},
-    "host-gw and iptables": {"cni__flannel_backend": "host-gw", "kube_proxy__mode": "iptables", "cni__masquerade": False},
+    "host-gw and iptables": {
+        "cni__flannel_backend": "host-gw",
+        "kube_proxy__mode": "iptables",
+        "cni__masquerade": False,
+    },
     "bridge": {**SINGLE, "cni__kind": "bridge", "cni__pod_cidr": PARTS, "kube_proxy__mode": "ipvs"},
     "dual bridge": {"cni__kind": "bridge", "cni__pod_cidr": PARTS + "," + PARTS_V6},
     "dual bridge without masquerading": {
@@ -46,7 +50,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "cni__plugins": ["loopback"],
         "cni__releases": [
             {"name": "mine", "version": "1.0.0", "url": "https://example.com/mine-{arch}", "checksum": "ab" * 32},
-            {"name": "two", "version": "2.0.0", "url": "https://example.com/two.tgz", "members": {"bin/two": "mine-ipam"}},
+            {
+                "name": "two",
+                "version": "2.0.0",
+                "url": "https://example.com/two.tgz",
+                "members": {"bin/two": "mine-ipam"},
+            },
         ],
         "cni__conf": {"10-mine.conflist": {"name": "mine", "plugins": []}, "05-first.conf": "{}\n"},
     },
@@ -167,7 +176,10 @@ def test_both_families_everywhere(made: dict[str, Any]) -> None:
     assert dual["net"]["EnableIPv6"] is True
     assert dual["net"]["IPv6Network"] == "fd00:10:244::/56"
     assert "--public-ipv6=fd00:60::21" in dual["component"]["unit"]
-    assert (dual["dns"]["spec"]["clusterIP"], dual["dns"]["spec"]["ipFamilyPolicy"]) == ("10.96.0.10", "PreferDualStack")
+    assert (dual["dns"]["spec"]["clusterIP"], dual["dns"]["spec"]["ipFamilyPolicy"]) == (
+        "10.96.0.10",
+        "PreferDualStack",
+    )
     assert dual["rules"]["networks"] == ["10.96.0.0/16", "fd00:10:96::/112"]
     ranges = json.loads(dual["conflist"].replace('"@MTU@"', "0"))["plugins"][0]["ipam"]["ranges"]
     assert ranges == [[{"subnet": "@SUBNET@"}], [{"subnet": "@SUBNET6@"}]]
@@ -202,7 +214,10 @@ def test_what_flanneld_learned_becomes_a_list_of_plugins(made: dict[str, Any], t
 
 def test_host_gw_leaves_no_tunnel(made: dict[str, Any]) -> None:
     unit = made["host-gw and iptables"]["worker1"]["component"]["unit"]
-    assert "ExecStartPre=/bin/sh -c 'if [ -e /sys/class/net/flannel.1 ]; then ip link delete flannel.1; fi; if [ -e" in unit
+    assert (
+        "ExecStartPre=/bin/sh -c 'if [ -e /sys/class/net/flannel.1 ]; then ip link delete flannel.1; fi; if [ -e"
+        in unit
+    )
     assert "--ip-masq=false" in unit
     assert made["host-gw and iptables"]["worker1"]["net"]["Backend"] == {"Type": "host-gw"}
     assert made["host-gw and iptables"]["worker1"]["net"]["EnableNFTables"] is False
@@ -235,7 +250,12 @@ def test_a_bridge_of_both_families(made: dict[str, Any]) -> None:
     routes = file_of(bridge["component"], "routes").splitlines()
     assert len(ranges) == 2
     assert len(routes) == 4
-    assert sorted(line.split()[1] for line in routes) == ["192.168.60.11", "192.168.60.22", "fd00:60::11", "fd00:60::22"]
+    assert sorted(line.split()[1] for line in routes) == [
+        "192.168.60.11",
+        "192.168.60.22",
+        "fd00:60::11",
+        "fd00:60::22",
+    ]
     assert all((":" in line.split()[0]) == (":" in line.split()[1]) for line in routes)
     masquerade = file_of(bridge["component"], "masquerade.nft")
     assert f"ip6 saddr {ranges[1][0]['subnet']} ip6 daddr != {{ fd00:10:244::/56, ff00::/8 }} masquerade" in masquerade
@@ -283,7 +303,9 @@ def test_what_a_mode_needs(made: dict[str, Any]) -> None:
     assert "ip_vs" not in iptables["settings"]["modules"] + nftables["settings"]["modules"]
     assert "grep -q ^:KUBE-SVC-" in ipvs["proxy_unit"]
     assert "test" not in iptables["proxy_unit"]
-    assert "if [ -e /sys/class/net/kube-ipvs0 ]; then /usr/local/bin/kube-proxy --cleanup; fi'" in iptables["proxy_unit"]
+    assert (
+        "if [ -e /sys/class/net/kube-ipvs0 ]; then /usr/local/bin/kube-proxy --cleanup; fi'" in iptables["proxy_unit"]
+    )
     assert "ExecStartPre" not in nftables["proxy_unit"]
     assert [entry["rules"]["mode"] for entry in (ipvs, iptables, nftables)] == ["ipvs", "iptables", "nftables"]
 

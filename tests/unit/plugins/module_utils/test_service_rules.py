@@ -142,7 +142,8 @@ def test_a_ready_endpoint_that_is_not_in_the_rules(mode: str) -> None:
     found = compared(rules(mode), there=there)
     assert len(found) == 3  # a sentence for each port
     assert (
-        "of Service kube-system/kube-dns (udp 10.96.0.10:53) the ready endpoint 10.244.2.2:53 is not in the rules" in found
+        "of Service kube-system/kube-dns (udp 10.96.0.10:53) the ready endpoint 10.244.2.2:53 is not in the rules"
+        in found
     )
 
 
@@ -323,7 +324,9 @@ def test_many_differences_are_one_finding(machine: Host) -> None:
 def test_a_table_that_is_not_there(machine: Host) -> None:
     machine.answers["nft -j list table ip6 kube-proxy"] = None
     (found,) = machine.rules().compare()[0]
-    assert found.startswith("the nftables table ip6 kube-proxy, in which kube-proxy's mode nftables keeps its rules, is not")
+    assert found.startswith(
+        "the nftables table ip6 kube-proxy, in which kube-proxy's mode nftables keeps its rules, is not"
+    )
     machine.programs.remove("nft")
     assert len(machine.rules().compare()[0]) == 2
     assert machine.looks == 0
@@ -334,7 +337,9 @@ def test_chains_that_are_there_and_not(machine: Host) -> None:
     assert machine.rules().compare() == ([], {"services": 13, "endpoints": 21})
     machine.answers["ip6tables-save -t nat"] = "*nat\n:KUBE-MARK-MASQ - [0:0]\nCOMMIT\n"
     (found,) = machine.rules().compare()[0]
-    assert found.startswith("the chain KUBE-SERVICES of ip6tables, table nat, in which kube-proxy's mode iptables keeps")
+    assert found.startswith(
+        "the chain KUBE-SERVICES of ip6tables, table nat, in which kube-proxy's mode iptables keeps"
+    )
 
 
 def test_one_family_asks_for_one(machine: Host) -> None:

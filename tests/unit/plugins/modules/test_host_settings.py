@@ -140,10 +140,25 @@ def test_a_wrong_clock(machine: Machine, skew: int) -> None:
 
 
 def test_a_kernel_without_a_module(machine: Machine) -> None:
+    machine.programs.add("modprobe")
+    machine.commands.answers["modprobe --dry-run"] = (1, "", "")
     (found,) = findings(machine, modules=["overlay", "ip_vs"])
     assert "without ip_vs" in found
     machine.commands.answers["modprobe --dry-run"] = (0, "", "")
     assert findings(machine, modules=["ip_vs"]) == []
+
+
+def test_a_kernel_without_what_a_setting_needs(machine: Machine) -> None:
+    """In one sentence that names the setting, on a host that has no kmod yet too."""
+    needed = {"kube_proxy__mode ipvs": ["ip_vs", "ip_vs_rr"], "cni__flannel_backend vxlan": ["vxlan"]}
+    (found,) = findings(machine, modules=["overlay", "ip_vs", "ip_vs_rr"], needed_by=needed)
+    assert found == (
+        f"has a kernel ({os.uname().release}) without ip_vs, ip_vs_rr, which kube_proxy__mode ipvs needs. Install a kernel "
+        "that has it, or set kube_proxy__mode to something else."
+    )
+    machine.write(f"/lib/modules/{os.uname().release}/modules.dep", "kernel/net/netfilter/ipvs/ip_vs.ko.xz: x\n")
+    (found,) = findings(machine, modules=["ip_vs", "ip_vs_rr"], needed_by=needed)
+    assert "without ip_vs_rr, which" in found
 
 
 def test_a_module_that_is_built_in(machine: Machine) -> None:
@@ -169,6 +184,14 @@ def test_an_address_that_is_not_the_hosts(machine: Machine) -> None:
     assert "cluster_address" in found
     assert findings(machine, address="fd00::11") == []
     assert findings(machine, address="") == []
+
+
+def test_a_second_address_that_is_not_the_hosts(machine: Machine) -> None:
+    assert findings(machine, address_v6="fd00:0::0:11") == []
+    (found,) = findings(machine, address_v6="fd00::12")
+    assert found == (
+        "does not have the address fd00::12 that the inventory gives it. Mend cluster_address_v6, or give the host that address."
+    )
 
 
 def test_everything_wrong_is_told_at_once(machine: Machine) -> None:

@@ -71,7 +71,7 @@ class Kernel:
 
     def changes(self) -> list[str]:
         return [
-            line for line in self.commands.ran if "-save" not in line and " show " not in line and "list" not in line
+            line for line in self.commands.ran if "-save" not in line and " show" not in line and "list" not in line
         ]
 
 
@@ -116,6 +116,22 @@ def test_interfaces_and_tables_that_are_named(kernel: Kernel) -> None:
     result = kernel.run(interfaces=["cni0", "flannel.1"], nftables=["ip kube-proxy", "ip6 kube-proxy"])
     assert result["removed"] == ["interface cni0", "nftables table ip kube-proxy"]
     assert kernel.changes() == ["ip link delete cni0", "nft delete table ip kube-proxy"]
+
+
+ROUTES = """[{"dst":"default","gateway":"192.168.60.1","dev":"host0"},
+{"dst":"10.244.1.0/24","gateway":"192.168.60.21","dev":"host0","protocol":"77"},
+{"type":"blackhole","dst":"10.244.0.0/24"},{"dst":"10.245.0.0/24","dev":"eth1"},{"dst":"192.168.60.0/24","dev":"host0"}]"""
+
+
+def test_routes_to_pods_go_and_others_stay(kernel: Kernel) -> None:
+    kernel.commands.answers["ip -4 -json route show"] = (0, ROUTES, "")
+    kernel.commands.answers["ip -6 -json route show"] = (0, "[]", "")
+    wish = {"routes_within": ["10.244.0.0/16", "fd00:10:244::/56"]}
+    gone = ["route to 10.244.1.0/24", "route to blackhole 10.244.0.0/24"]
+    assert kernel.run(check=True, **wish)["removed"] == gone
+    assert kernel.changes() == []
+    assert kernel.run(**wish)["removed"] == gone
+    assert kernel.changes() == ["ip -4 route delete 10.244.1.0/24", "ip -4 route delete blackhole 10.244.0.0/24"]
 
 
 def test_a_host_without_nft_or_iptables(kernel: Kernel) -> None:

@@ -450,7 +450,11 @@ def test_what_is_handed_over_as_it_should_be() -> None:
 
 
 def test_what_is_handed_over_and_can_not_be_read() -> None:
-    values = {"cni__kind": "none", "cni__manifests": ["/nowhere/calico.yaml"], "cni__conf": {"a.conf": "{", "b.yml": {}}}
+    values = {
+        "cni__kind": "none",
+        "cni__manifests": ["/nowhere/calico.yaml"],
+        "cni__conf": {"a.conf": "{", "b.yml": {}},
+    }
     found = rules.given_network(values)
     assert found[0] == (
         "cni__manifests: /nowhere/calico.yaml can't be read: No such file or directory. Mend the file, or its path."
