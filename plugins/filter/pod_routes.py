@@ -41,7 +41,7 @@ from ansible_collections.hardway.kubernetes.plugins.filter.addresses import addr
 def pod_routes(hosts, hostvars):
     """A line 'network gateway' for each network of each host. Raises AnsibleFilterError for what is no network or address."""
     found = []
-    for host, address in zip(hosts, addresses(hosts, hostvars)):
+    for host, address in zip(hosts, addresses(hosts, hostvars), strict=True):
         for part in str(hostvars[host].get("cni__pod_cidr") or "").split(","):
             if not part.strip():
                 continue

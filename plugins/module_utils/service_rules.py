@@ -72,8 +72,7 @@ def _targets(chains, chain, seen):
         if "dnat" in statement:
             address = statement["dnat"].get("addr")
             if isinstance(address, dict):
-                for dummy, target in address["map"]["data"]["set"]:
-                    found.add(at(*_bare(target)["concat"]))
+                found.update(at(*_bare(target)["concat"]) for _number, target in address["map"]["data"]["set"])
             elif address:
                 found.add(at(address, statement["dnat"]["port"]))
         verdicts = [statement] if "goto" in statement else []

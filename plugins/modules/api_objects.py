@@ -72,7 +72,6 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
     wait_for,
 )
 
-
 DEFINED_WITHIN = 60  # seconds
 
 

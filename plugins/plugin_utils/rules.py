@@ -371,16 +371,16 @@ def _networks(view, views, say):
             "cluster_pod_cidr %s and cluster_service_cidr %s are not of the same families. Give both an IPv6 network, or neither."
             % (view["pod_cidr"], view["service_cidr"]),
         )
-    for pod_part, service_part in zip(pods, services):
+    for pod_part, service_part in zip(pods, services, strict=False):
         if pod_part.overlaps(service_part):
             say(
                 "",
                 "cluster_pod_cidr %s and cluster_service_cidr %s overlap. Choose two networks that share no address."
                 % (pod_part, service_part),
             )
-    for part, mask, variable in zip(pods, (view["node_mask"], view["node_mask_v6"]), ("ipv4", "ipv6")):
+    for part, mask, variable in zip(pods, (view["node_mask"], view["node_mask_v6"]), ("ipv4", "ipv6"), strict=False):
         _node_mask(part, int(mask), "kube_controller_manager__node_mask_" + variable, say)
-    for part, largest in zip(services, LARGEST_SERVICES):
+    for part, largest in zip(services, LARGEST_SERVICES, strict=False):
         if part.prefixlen < largest:
             say(
                 "",
@@ -424,7 +424,7 @@ def _own_pods(host, view, say):
     pods, mine = _parts(view["pod_cidr"]), _parts(view["cni_pod_cidr"] or "")
     inside = len(pods) == len(mine) and all(
         None not in pair and pair[0].version == pair[1].version and pair[0].subnet_of(pair[1])
-        for pair in zip(mine, pods)
+        for pair in zip(mine, pods, strict=True)
     )
     if not inside and None not in pods:
         say(
