@@ -82,6 +82,17 @@ def test_a_worker_that_is_newer_than_the_api_servers(tmp_path):
     assert "worker1: cluster_version 1.36.3 is newer than 1.35.4 on cp1" in run("-i", str(extra))
 
 
+def test_both_families_on_half_of_what_they_need(tmp_path):
+    """A node without its second address, Services of one family, and a manifest that nobody can read: all at once."""
+    extra = tmp_path / "more.yml"
+    extra.write_text("all: {hosts: {worker2: {cluster_address_v6: ''}}}\n")
+    wrong = "{cluster_service_cidr: 10.96.0.0/16, cni__kind: none, cni__manifests: [/nowhere/calico.yaml]}"
+    output = run("-i", str(extra), "-e", wrong, inventory="dual_stack")
+    assert "worker2: cluster_pod_cidr 10.244.0.0/16,fd00:10:244::/56 has both families, and this node has no" in output
+    assert "cluster_service_cidr 10.96.0.0/16 are not of the same families" in output
+    assert "cp1: cni__manifests: /nowhere/calico.yaml can't be read: No such file or directory." in output
+
+
 def test_an_even_number_of_members_of_their_own(tmp_path):
     """External etcd: a fourth host brings nothing."""
     extra = tmp_path / "more.yml"

@@ -86,3 +86,13 @@ def test_one_server_for_all_connections_is_no_balance(host: SimpleNamespace) -> 
 def test_an_address_that_led_nowhere(host: SimpleNamespace) -> None:
     result = verdict(host, {"cp1": answered()}, facts=["x"], ready_servers=["a", "b"])
     assert result["summary"][1] == "connections to 203.0.113.5:6443 were answered by: none"
+
+
+def test_rules_of_services_are_summed_up(host: SimpleNamespace) -> None:
+    def node(services: int) -> dict[str, Any]:
+        return {**told(None), "service_rules": {"mode": "nftables", "services": services, "endpoints": 20}}
+
+    lines = verdict(host, {"cp1": node(13), "w1": node(13), "etcd1": told(None)}, facts=["x"])["summary"]
+    assert lines[1:] == ["rules of Services (nftables): 13 ports with 20 endpoints on 2 nodes"]
+    lines = verdict(host, {"cp1": node(13), "w1": node(12)}, facts=["x"])["summary"]
+    assert lines[1:] == ["rules of Services (nftables): 12 to 13 ports with 20 endpoints on 2 nodes"]
