@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.api_access import access
-from ansible_collections.hardway.kubernetes.plugins.plugin_utils.etcd_plan import BEGIN, JOIN, NONE, plan
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.etcd_plan import BEGIN, JOIN, NONE, departures, plan
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.turns import TurnsAction
 
-FOR_HOSTS = ("name", "peer_url", "servers", "wal_dir", "bootstrap", "within")
+FOR_HOSTS = ("name", "peer_url", "servers", "wal_dir", "bootstrap", "data_dir", "health", "within")
 WORDS = {
     "begin": "a member of a new cluster: %s",
     "join": "a new member of the cluster that runs, a learner first: %s",
@@ -33,7 +33,7 @@ class ActionModule(TurnsAction):
                 self.wish.update(access(pki, "etcd"))
             if args.get("state", "inspected") == "inspected":
                 return dict(result, **self._module("look"))
-            result.update(self._make(args))
+            result.update(self._leave(args) if args["state"] == "absent" else self._make(args))
         except PkiError as error:
             result.update(failed=True, changed=False, msg=str(error))
         return result
@@ -61,6 +61,34 @@ class ActionModule(TurnsAction):
                 turn.ended(done)
         answer["diff"] += done.get("diff", [])
         return dict(done, **answer) if done.get("failed") or done.get("unreachable") else answer
+
+    def _leave(self, args):
+        """Take members out, looking anew before each."""
+        if self._task.check_mode:
+            return self._take_out(args)
+        with self._turn("etcd", self.task_vars):  # neither joins nor restarts of other runs come between
+            return self._take_out(args)
+
+    def _take_out(self, args):
+        self.wish["health"] = True
+        left, diff = [], []
+        while True:
+            told = self._module("look")
+            if told.get("failed") or told.get("unreachable"):
+                return dict(told, changed=bool(left))
+            order, findings = departures(told["seen"], args["leaving"])
+            if findings:
+                sentences = sorted(" ".join(sentences) for sentences in findings.values())
+                return {"failed": True, "changed": bool(left), "left": left, "diff": diff, "msg": " ".join(sentences)}
+            for host, member in order if self._task.check_mode else order[:1]:
+                if not self._task.check_mode:
+                    done = self._module("remove", member_id=member["id"])
+                    if done.get("failed") or done.get("unreachable"):
+                        return dict(done, changed=bool(left), diff=diff)
+                left.append(host)
+                diff.append(_gone(host, member))
+            if self._task.check_mode or len(order) < 2:
+                return {"changed": bool(left), "left": left, "diff": diff}
 
     def _join(self, args, step):
         """Announce the member where it is new, start it, and let it vote."""
@@ -92,11 +120,16 @@ class ActionModule(TurnsAction):
             ]
         return self._run(dict(wish, restart="now"), self.task_vars)
 
-    def _module(self, step):
+    def _module(self, step, **more):
         """This module's own half on the host."""
         return self._execute_module(
-            module_name=self.MODULE, module_args=dict(self.wish, step=step), task_vars=self.task_vars
+            module_name=self.MODULE, module_args=dict(self.wish, step=step, **more), task_vars=self.task_vars
         )
+
+
+def _gone(host, member):
+    words = "%s has the member %x\n" % (host, int(member["id"]))
+    return {"before_header": "etcd's members", "after_header": "etcd's members", "before": words, "after": ""}
 
 
 def _diff(host, after):

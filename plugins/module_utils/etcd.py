@@ -33,6 +33,8 @@ ETCD_SPEC = {
     "servers": {"type": "list", "elements": "str", "required": True},
     "wal_dir": {"type": "path", "required": True},
     "bootstrap": {"type": "path", "required": True},
+    "data_dir": {"type": "path"},
+    "health": {"type": "bool", "default": False},
     "ca": {"type": "str"},
     "client_certificate": {"type": "str"},
 }
@@ -126,13 +128,21 @@ class Etcd:
             if not str(error).endswith("can only promote a learner member"):  # another run was quicker
                 raise
 
+    def remove(self, member_id):
+        """Take a member out; one that is out already is fine."""
+        try:
+            self._ask_any("/v3/cluster/member/remove", {"ID": member_id})
+        except EtcdError as error:
+            if error.status != 404:
+                raise
+
     def unhealthy(self, members):
         """Which voting members do not serve: name or address to reason."""
         found = {}
         for member in members:
             if member["learner"]:
                 continue
-            name = member["name"] or ", ".join(member["peer_urls"])
+            name = known_as(member)
             if not member["client_urls"]:
                 found[name] = "it has never served"
                 continue
@@ -153,6 +163,11 @@ def _member(entry):
     }
 
 
+def known_as(member):
+    """A member's name, or its addresses where it has never served."""
+    return member["name"] or ", ".join(member["peer_urls"])
+
+
 def by_url(members, peer_url):
     """The member with this address for other members, or None."""
     return next((member for member in members if peer_url in member["peer_urls"]), None)
@@ -161,6 +176,13 @@ def by_url(members, peer_url):
 def has_data(wal_dir):
     """Whether a member lives here: what counts for etcd itself is its log."""
     return bool(glob.glob(os.path.join(glob.escape(wal_dir), "*.wal")))
+
+
+def folders(wish):
+    """Where a member's data lies: its log, and what else it keeps, which are one folder unless its log has one of its own."""
+    if wish["wal_dir"].endswith("/member/wal"):
+        return [wish["wal_dir"][: -len("/wal")]]
+    return [wish["wal_dir"]] + ([wish["data_dir"] + "/member"] if wish.get("data_dir") else [])
 
 
 def begun_with(bootstrap):
@@ -182,11 +204,12 @@ def look(wish, client_key=None):
     """What one host knows of the members; changes nothing.
 
     :arg wish: as in ETCD_SPEC; without ca only the disk is looked at.
-    :returns: dict with data, begun, and, where a member answered, cluster and members; otherwise reason. A host without
-        data adds which voting members are unhealthy.
+    :returns: dict with data, folders, begun, and, where a member answered, cluster and members; otherwise reason. A host
+        without data, and one that is told to look at health, adds which voting members are unhealthy.
     """
     seen = {
         "data": has_data(wish["wal_dir"]),
+        "folders": folders(wish),
         "begun": begun_with(wish["bootstrap"]),
         "cluster": None,
         "members": None,
@@ -200,7 +223,7 @@ def look(wish, client_key=None):
         seen.update(etcd.members(), reason=None)
     except EtcdError as error:
         return dict(seen, reason=str(error))
-    if not seen["data"] and not by_url(seen["members"], wish["peer_url"]):
+    if wish.get("health") or not seen["data"] and not by_url(seen["members"], wish["peer_url"]):
         seen["unhealthy"] = etcd.unhealthy(seen["members"])
     return seen
 
@@ -247,6 +270,24 @@ def voting(etcd, peer_url, within):
         return member["learner"]
 
     return _in_time(attempt, within, 0.5)
+
+
+def removed(etcd, member_id, within):
+    """Take a member out, and wait until most of those that are left serve: without their leader they elect another one.
+
+    :arg within: seconds for each of the two.
+    """
+    _in_time(lambda: etcd.remove(member_id), within, 1)
+
+    def settled():
+        members = etcd.members()["members"]
+        voters = [member for member in members if not member["learner"]]
+        wrong = etcd.unhealthy(voters)
+        if len(voters) - len(wrong) < len(voters) // 2 + 1:
+            reasons = "; ".join("%s: %s" % entry for entry in sorted(wrong.items()))
+            raise EtcdError(0, "too few of the members that are left serve: %s" % reasons)
+
+    _in_time(settled, within, 0.5)
 
 
 def _in_time(attempt, within, pause):

@@ -14,11 +14,13 @@ description:
     dead is passed over.
   - With O(state=present) a host without data begins a new cluster together with all others, or joins the one that runs. It is
     announced as a learner, started, and promoted once it has read what the others have; one host after the other.
+  - With O(state=absent) hosts' members are taken out through the others, one after the other, and each time most of those that
+    are left must serve. Nothing is stopped on any host.
   - Where it would not be safe nothing is done and the reason is told, such as a cluster that is not healthy, a member that was
     removed by hand, or a member whose disk was emptied.
 attributes:
   check_mode:
-    description: Says whether the host would begin a cluster, join it or be promoted.
+    description: Says whether the host would begin a cluster, join it, be promoted or leave.
     support: full
   diff_mode:
     description: Names the step.
@@ -52,10 +54,21 @@ options:
     description: Passphrase of the authorities' keys. Used by the action plugin, never sent to a host.
     type: str
   state:
-    description: Whether only to look.
+    description: Whether only to look, to make this host a member, or to take the members in O(leaving) out.
     type: str
-    choices: [inspected, present]
+    choices: [inspected, present, absent]
     default: inspected
+  data_dir:
+    description: Where etcd keeps everything else, to name it where old data is in the way.
+    type: path
+  health:
+    description: Ask every member for its health, also where the host has data.
+    type: bool
+    default: false
+  leaving:
+    description: By host that is to leave, its address for other members. For O(state=absent).
+    type: dict
+    default: {}
   seen:
     description: By host, the results of O(state=inspected); those that did not answer are missing. For O(state=present).
     type: dict
@@ -73,14 +86,17 @@ options:
     type: dict
     default: {}
   within:
-    description: Seconds for each of three waits - until it may join, until it serves, until it may vote.
+    description: Seconds for each of three waits - until it may join or leave, until it serves or the others do, until it may vote.
     type: int
     default: 600
   step:
     description: Which part the host does. Set by the action plugin.
     type: str
-    choices: [look, announce, promote]
+    choices: [look, announce, promote, remove]
     default: look
+  member_id:
+    description: Id of the member that leaves. Set by the action plugin.
+    type: str
   ca:
     description: etcd's authority as PEM text. Set by the action plugin.
     type: str
@@ -117,6 +133,11 @@ initial_cluster:
   description: The members with which etcd starts.
   returned: when the host was announced
   type: str
+left:
+  description: Hosts whose members were taken out, in that order.
+  returned: with O(state=absent)
+  type: list
+  elements: str
 promoted:
   description: Whether the member had to be promoted.
   returned: when it was to vote
@@ -130,6 +151,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import (
     EtcdError,
     announced,
     look,
+    removed,
     voting,
 )
 
@@ -141,13 +163,15 @@ def main():
             ETCD_SPEC,
             pki_dir={"type": "path"},
             passphrase={"type": "str", "no_log": True},
-            state={"type": "str", "choices": ["inspected", "present"], "default": "inspected"},
+            state={"type": "str", "choices": ["inspected", "present", "absent"], "default": "inspected"},
+            leaving={"type": "dict", "default": {}},
             seen={"type": "dict", "default": {}},
             peers={"type": "dict", "default": {}},
             token={"type": "str", "default": "etcd", "no_log": False},
             component={"type": "dict", "default": {}},
             within={"type": "int", "default": 600},
-            step={"type": "str", "choices": ["look", "announce", "promote"], "default": "look"},
+            step={"type": "str", "choices": ["look", "announce", "promote", "remove"], "default": "look"},
+            member_id={"type": "str"},
             client_key={"type": "str", "no_log": True},
         ),
         supports_check_mode=True,
@@ -159,9 +183,16 @@ def main():
     try:
         if wish["step"] == "announce":
             module.exit_json(changed=True, initial_cluster=announced(etcd, wish, wish["within"]))
+        if wish["step"] == "remove":
+            removed(etcd, wish["member_id"], wish["within"])
+            module.exit_json(changed=True)
         promoted = voting(etcd, wish["peer_url"], wish["within"])
     except EtcdError as error:
-        what = {"announce": "did not take this host as a new member", "promote": "does not let this member vote"}
+        what = {
+            "announce": "did not take this host as a new member",
+            "promote": "does not let this member vote",
+            "remove": "did not let a member go and serve without it",
+        }
         module.fail_json(
             msg="etcd %s within %d s: %s. Look at: journalctl -u etcd on all members; then run again, it goes on from here."
             % (what[wish["step"]], wish["within"], error)

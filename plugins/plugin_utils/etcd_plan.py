@@ -8,6 +8,8 @@ there is never a second one beside the first. And where members answer, a host w
 
 from __future__ import annotations
 
+from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import known_as
+
 NONE, BEGIN, JOIN, PROMOTE = "none", "begin", "join", "promote"
 
 
@@ -73,8 +75,9 @@ def _beside(seen, peers, members):
         if told["data"] and member is None:
             findings[host] = [
                 "holds data of a member that the cluster does not list: it was removed, its address was another one, or it is "
-                "another cluster's. It lists %s. To let the host join anew, reset it (playbooks/reset.yml --limit %s "
-                "-e reset_data=true) and run again; or take it out of the group." % (_names(members), host)
+                "another cluster's. It lists %s. If the host is to be no member any more, take it out of the group etcd in the "
+                "inventory. To let it join anew, as a learner, move its old data away there and run again: %s"
+                % (_names(members), _move_away(told.get("folders") or ["/var/lib/etcd/member"]))
             ]
         elif told["data"]:
             steps[host] = PROMOTE if member["learner"] else NONE
@@ -131,6 +134,53 @@ def _in_the_way(seen, peers, members, listed, added):
             )
         ]
     return []
+
+
+def _move_away(folders):
+    """Commands that keep the data and let etcd start without it."""
+    return " && ".join(["systemctl stop etcd", *("mv %s %s.removed" % (folder, folder) for folder in folders)])
+
+
+def departures(seen, leaving):
+    """In which order members leave, and why they can't.
+
+    :arg seen: what module_utils.etcd.look() saw with health, on a host that is not to leave.
+    :arg leaving: by host that is to leave, its address for other members.
+    :returns: list of (host, member) of those that are still listed, and dict of host to sentences.
+    """
+    if seen["members"] is None:
+        return [], {
+            "": [
+                "etcd has no majority that answers (%s), so no member can be taken out. Bring enough of its members up first "
+                "(journalctl -u etcd there), and run again." % seen["reason"]
+            ]
+        }
+    unhealthy = seen["unhealthy"]
+    listed = {url: member for member in seen["members"] for url in member["peer_urls"]}
+    going = [(host, listed[url]) for host, url in sorted(leaving.items()) if url in listed]
+    # Who does not vote or serve goes first: each of them makes what is left safer.
+    going.sort(key=lambda entry: (not entry[1]["learner"], known_as(entry[1]) not in unhealthy))
+    voters = [member for member in seen["members"] if not member["learner"]]
+    for host, member in going:
+        if member["learner"]:
+            continue
+        voters = [other for other in voters if other["id"] != member["id"]]
+        wrong = {known_as(other): unhealthy[known_as(other)] for other in voters if known_as(other) in unhealthy}
+        needed = len(voters) // 2 + 1
+        if len(voters) - len(wrong) < needed:
+            return [], {
+                host: [
+                    "can't leave etcd: of the %d members that would be left %d serve, and %d must. Not serving: %s. Mend these "
+                    "first, or take out those that are gone for good together with or instead of it."
+                    % (
+                        len(voters),
+                        len(voters) - len(wrong),
+                        needed,
+                        "; ".join("%s: %s" % entry for entry in sorted(wrong.items())) or "none",
+                    )
+                ]
+            }
+    return going, {}
 
 
 def _name(member):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from ansible.module_utils import basic
@@ -554,6 +555,7 @@ KINDS = {
     "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": "customresourcedefinitions"},
 }
 CLUSTERED = ("Node", "Namespace", "CustomResourceDefinition")
+LISTS = ("nodes", "pods", "volumeattachments")
 
 
 class FakeApi:
@@ -566,6 +568,7 @@ class FakeApi:
         self.patches: list[tuple[str, dict[str, Any]]] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.conflicts = 0
+        self.budgets: dict[str, tuple[int, str]] = {}  # by pod, how often it is kept and why
         server.respond = self.respond
 
     def writes(self) -> list[str]:
@@ -589,6 +592,8 @@ class FakeApi:
             entries = [{"kind": k, "name": n, "namespaced": k not in CLUSTERED} for k, n in KINDS[path].items()]
             return 200, {"resources": entries}
         there = self.objects.get(path)
+        if method == "POST" and path.endswith("/eviction"):
+            return self.evict(path.removesuffix("/eviction"), body)
         if method == "PATCH":
             self.patches.append((path, body))
             if self.conflicts:
@@ -612,13 +617,33 @@ class FakeApi:
             return 200, found
         if method == "GET" and there is None:
             items = [found for name, found in self.objects.items() if name.rpartition("/")[0] == path]
-            if items or path.rpartition("/")[2] in ("nodes", "pods"):
+            if path == "/api/v1/pods":
+                wanted = unquote(query).rpartition("=")[2]
+                pods = [found for name, found in self.objects.items() if name.split("/")[-2] == "pods"]
+                return 200, {"items": [pod for pod in pods if pod["spec"].get("nodeName") == wanted]}
+            if items or path.rpartition("/")[2] in LISTS:
                 return 200, {"items": items}
         if there is None:
             return 404, {"message": f"{path} not found"}
         if method == "DELETE":
             del self.objects[path]
         return 200, there
+
+    def evict(self, path: str, body: Any) -> tuple[int, Any]:
+        """Let a pod go at once, unless it is kept, as the API's own words say."""
+        pod = self.objects.get(path)
+        if pod is None:
+            return 404, {"message": f"{path} not found"}
+        if body["deleteOptions"]["preconditions"]["uid"] != pod["metadata"]["uid"]:
+            return 409, {"message": "the UID in the precondition differs"}
+        budget = self.budgets.get(path.rpartition("/")[2])
+        if budget and budget[0] > 0:
+            self.budgets[path.rpartition("/")[2]] = (budget[0] - 1, budget[1])
+            causes = [{"reason": "DisruptionBudget", "message": budget[1]}]
+            message = "Cannot evict pod as it would violate the pod's disruption budget."
+            return 429, {"message": message, "details": {"causes": causes}}
+        del self.objects[path]
+        return 201, {"status": "Success"}
 
 
 def merged(there: Any, patch: Any) -> Any:
@@ -660,7 +685,11 @@ class FakeEtcd:
         self.asked: list[tuple[str, str, Any]] = []
         self.dead: set[str] = set()  # members without a leader
         self.alarms: list[str] = []
-        self.refusals: dict[str, list[tuple[int, str]]] = {"add": [], "promote": []}  # one for each question, then none
+        self.refusals: dict[str, list[tuple[int, str]]] = {
+            "add": [],
+            "promote": [],
+            "remove": [],
+        }  # one for each question, then none
 
     def url(self, name: str) -> str:
         """A member's address for clients; nobody listens at a stranger's."""
@@ -699,12 +728,14 @@ class FakeEtcd:
         if path == "/v3/maintenance/status":  # which a member answers alone; what is 0 or empty is left out
             leader = {} if name in self.dead else {"leader": self.members[0]["ID"]}
             return 200, {"header": {}, **leader, **({"errors": self.alarms} if self.alarms else {})}
+        if not any(self.peer(name) in entry["peerURLs"] for entry in self.members):
+            return 503, {"code": 14, "message": "etcdserver: server stopped"}
         if self.entry(name).get("isLearner"):
             return 400, {"code": 9, "message": "etcdserver: rpc not supported for learner"}
         if name in self.dead:
             return 503, {"code": 14, "message": "etcdserver: request timed out"}
         verb = path.rpartition("/")[2]
-        header = {"cluster_id": "77", "member_id": self.entry(name)["ID"], "raft_term": "2"}
+        header = {"cluster_id": "77", "member_id": "1000", "raft_term": "2"}
         if self.refusals.get(verb):
             status, message = self.refusals[verb].pop(0)
             return status, {"code": 9, "message": message}
@@ -722,11 +753,20 @@ class FakeEtcd:
                 return 404, {"code": 5, "message": "etcdserver: member not found"}
             if not found.pop("isLearner", False):
                 return 400, {"code": 9, "message": "etcdserver: can only promote a learner member"}
+        if verb == "remove":
+            found = next((entry for entry in self.members if entry["ID"] == body["ID"]), None)
+            if found is None:
+                return 404, {"code": 5, "message": "etcdserver: member not found"}
+            self.members.remove(found)
         return 200, {"header": header, "members": self.members}
 
     def verbs(self) -> list[str]:
         """What was asked that changes something."""
-        return [path.rpartition("/")[2] for _name, path, _body in self.asked if path.endswith(("/add", "/promote"))]
+        return [
+            path.rpartition("/")[2]
+            for _name, path, _body in self.asked
+            if path.endswith(("/add", "/promote", "/remove"))
+        ]
 
 
 @pytest.fixture

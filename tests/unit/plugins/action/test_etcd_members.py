@@ -238,3 +238,72 @@ def test_with_real_members_and_a_real_process(
     assert "isLearner" not in fake_etcd.entry("cp2")
     assert systemd.pid("etcd.service")
     assert "ETCD_INITIAL_CLUSTER_STATE=existing" in (tmp_path / "bootstrap.env").read_text()
+
+
+# ---- leaving ----
+
+
+class Leaving:
+    """A cluster of three, asked from a host that stays."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.members = [
+            {**LONE, "id": str(number), "name": host, "peer_urls": [PEERS[host]]}
+            for number, host in enumerate(PEERS, 0xA1)
+        ]
+        self.unhealthy: dict[str, str] = {}
+        self.failing = ""
+        cluster.answer = self.answer
+
+    def run(self, *hosts: str, check: bool = False) -> dict[str, Any]:
+        return self.cluster.run("cp3", check, state="absent", leaving={host: PEERS[host] for host in hosts})
+
+    def answer(self, name: str, module: str, args: dict[str, Any]) -> dict[str, Any]:
+        self.cluster.asked.append((name, args["step"], args))
+        if args["step"] == self.failing:
+            return {"failed": True, "changed": False, "msg": "no"}
+        if args["step"] == "remove":
+            self.members = [member for member in self.members if member["id"] != args["member_id"]]
+            return {"changed": True}
+        assert args["health"] is True
+        members = [dict(member) for member in self.members]
+        return {"changed": False, "seen": dict(BARE, members=members, unhealthy=self.unhealthy)}
+
+
+@pytest.fixture
+def leaving(cluster: Cluster) -> Leaving:
+    return Leaving(cluster)
+
+
+def test_members_leave_one_by_one_with_a_look_before_each(leaving: Leaving) -> None:
+    result = leaving.run("cp1", "cp2")
+    assert (result["changed"], result["left"]) == (True, ["cp1", "cp2"])
+    assert leaving.cluster.steps("cp3") == ["look", "remove", "look", "remove"]
+    assert [entry["before"] for entry in result["diff"]] == ["cp1 has the member a1\n", "cp2 has the member a2\n"]
+    assert "PRIVATE" not in str(result)
+    again = leaving.run("cp1", "cp2")
+    assert (again["changed"], again["left"], again["diff"]) == (False, [], [])
+
+
+def test_a_quorum_that_would_be_lost_keeps_them(leaving: Leaving) -> None:
+    leaving.unhealthy = {"cp2": "off"}
+    result = leaving.run("cp1")
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert "of the 2 members that would be left 1 serve" in result["msg"]
+    assert leaving.cluster.steps("cp3") == ["look"]
+
+
+@pytest.mark.parametrize("step", ["look", "remove"])
+def test_a_failure_ends_it(leaving: Leaving, step: str) -> None:
+    leaving.failing = step
+    result = leaving.run("cp1", "cp2")
+    assert (result["failed"], result["changed"], result["msg"]) == (True, False, "no")
+    assert leaving.cluster.steps("cp3")[-1] == step
+
+
+def test_check_mode_names_all_that_would_leave(leaving: Leaving, tmp_path: Path) -> None:
+    result = leaving.run("cp1", "cp2", check=True)
+    assert (result["changed"], result["left"]) == (True, ["cp1", "cp2"])
+    assert leaving.cluster.steps("cp3") == ["look"]
+    assert not (tmp_path / "example").exists()

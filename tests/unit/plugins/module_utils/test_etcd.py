@@ -278,3 +278,58 @@ def test_why_no_member_answers_is_told(fake_etcd: Any, etcd_tls: SimpleNamespace
     seen = etcd.look(wish(fake_etcd, etcd_tls, tmp_path, "cp1"), Path(etcd_tls.client_key).read_text())
     assert seen["members"] is None
     assert "Connection refused" in seen["reason"]
+
+
+# ---- leaving ----
+
+
+def test_a_member_is_taken_out_once(fake_etcd: Any, connect: Callable[..., Etcd]) -> None:
+    for name in ("cp1", "cp2", "cp3"):
+        fake_etcd.member(name)
+    etcd.removed(connect("cp1", "cp2"), fake_etcd.entry("cp3")["ID"], 5)
+    assert [entry["name"] for entry in fake_etcd.members] == ["cp1", "cp2"]
+    etcd.removed(connect("cp1", "cp2"), "1002", 5)
+    assert fake_etcd.verbs() == ["remove", "remove"]
+
+
+def test_a_cluster_that_keeps_a_member_for_a_moment_is_asked_again(
+    fake_etcd: Any, connect: Callable[..., Etcd]
+) -> None:
+    for name in ("cp1", "cp2", "cp3"):
+        fake_etcd.member(name)
+    fake_etcd.refusals["remove"] = [(503, "etcdserver: unhealthy cluster"), (503, "etcdserver: leader changed")]
+    etcd.removed(connect("cp1"), fake_etcd.entry("cp3")["ID"], 5)
+    assert fake_etcd.verbs() == ["remove"] * 3
+
+
+def test_those_that_are_left_must_serve(fake_etcd: Any, connect: Callable[..., Etcd]) -> None:
+    for name in ("cp1", "cp2", "cp3"):
+        fake_etcd.member(name)
+    fake_etcd.dead.add("cp2")
+    with pytest.raises(EtcdError) as caught:
+        etcd.removed(connect("cp1"), fake_etcd.entry("cp3")["ID"], 0)
+    assert "too few of the members that are left serve: cp2: " in str(caught.value)
+
+
+def test_a_look_at_health_asks_every_member(fake_etcd: Any, etcd_tls: SimpleNamespace, tmp_path: Path) -> None:
+    fake_etcd.member("cp1")
+    fake_etcd.member("cp2")
+    fake_etcd.dead.add("cp2")
+    (tmp_path / "wal").mkdir()
+    (tmp_path / "wal" / "0.wal").touch()
+    key = Path(etcd_tls.client_key).read_text()
+    asked = wish(fake_etcd, etcd_tls, tmp_path, "cp1")
+    assert etcd.look(asked, key)["unhealthy"] == {}
+    assert list(etcd.look({**asked, "health": True}, key)["unhealthy"]) == ["cp2"]
+
+
+@pytest.mark.parametrize(
+    ("where", "folders"),
+    [
+        ({"wal_dir": "/var/lib/etcd/member/wal", "data_dir": "/var/lib/etcd"}, ["/var/lib/etcd/member"]),
+        ({"wal_dir": "/fast", "data_dir": "/var/lib/etcd"}, ["/fast", "/var/lib/etcd/member"]),
+        ({"wal_dir": "/fast"}, ["/fast"]),
+    ],
+)
+def test_where_a_members_data_is(where: dict[str, str], folders: list[str]) -> None:
+    assert etcd.folders(where) == folders

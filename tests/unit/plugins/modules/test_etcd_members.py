@@ -83,3 +83,20 @@ def test_what_fails_says_what_etcd_said_and_where_to_look(member: Member, step: 
     assert refusal in result["msg"]
     assert "journalctl -u etcd" in result["msg"]
     assert "PRIVATE" not in str(result)
+
+
+def test_another_member_is_taken_out(member: Member) -> None:
+    member.etcd.member("cp2")
+    member.etcd.member("cp3")
+    result = member.run("remove", "cp1", member_id=member.etcd.entry("cp3")["ID"], within=5)
+    assert result["changed"]
+    assert [entry["name"] for entry in member.etcd.members] == ["cp1", "cp2"]
+
+
+def test_a_member_that_etcd_keeps(member: Member) -> None:
+    member.etcd.member("cp2")
+    member.etcd.refusals["remove"] = [(503, "etcdserver: unhealthy cluster")]
+    result = member.run("remove", "cp1", member_id="1001")
+    assert result["failed"]
+    assert "did not let a member go" in result["msg"]
+    assert "unhealthy cluster" in result["msg"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hardway.kubernetes.plugins.filter.etcd_findings import FilterModule
-from ansible_collections.hardway.kubernetes.plugins.plugin_utils.etcd_plan import plan
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.etcd_plan import departures, plan
 
 HOSTS = ["cp1", "cp2", "cp3"]
 PEERS = {host: f"https://{host}:2380" for host in HOSTS}
@@ -144,7 +144,10 @@ def test_a_member_that_was_removed_by_hand() -> None:
     sentence = refusal(seen, "cp3")
     assert "does not list: it was removed" in sentence
     assert "It lists cp1 (https://cp1:2380), cp2 (https://cp2:2380)." in sentence
-    assert "reset it (playbooks/reset.yml --limit cp3 -e reset_data=true)" in sentence
+    assert "take it out of the group etcd in the inventory" in sentence
+    assert sentence.endswith("run again: systemctl stop etcd && mv /var/lib/etcd/member /var/lib/etcd/member.removed")
+    seen["cp3"]["folders"] = ["/wal", "/data/member"]
+    assert "mv /wal /wal.removed && mv /data/member /data/member.removed" in refusal(seen, "cp3")
 
 
 def test_a_member_whose_disk_was_emptied() -> None:
@@ -202,3 +205,53 @@ def test_two_clusters_are_never_mixed() -> None:
     assert set(steps.values()) == {"none"}
     assert "two clusters of etcd: 77 (cp1, cp3) and 78 (cp2)" in findings[""][0]
     assert "reset_data=true" in findings[""][0]
+
+
+# ---- members leave ----
+
+
+def leaves(members: list[dict[str, Any]], *hosts: str, **unhealthy: str) -> tuple[list[str], dict[str, list[str]]]:
+    seen = sees(False, members, unhealthy=unhealthy)
+    order, findings = departures(seen, {host: FIVE[host] for host in hosts})
+    return [host for host, _member in order], findings
+
+
+def test_who_is_listed_leaves_and_who_is_not_has_left() -> None:
+    assert leaves(WHOLE, "cp1") == (["cp1"], {})
+    assert leaves(WHOLE, "cp5", "cp4") == ([], {})
+    assert leaves(WHOLE[:1], "cp2", "cp3") == ([], {})
+
+
+def test_the_dead_and_those_that_do_not_vote_leave_first() -> None:
+    members = [*WHOLE, member("cp4"), member("cp5", learner=True)]
+    assert leaves(members, "cp1", "cp2", "cp5", cp2="off") == (["cp5", "cp2", "cp1"], {})
+
+
+@pytest.mark.parametrize(
+    ("members", "hosts", "dead", "goes"),
+    [
+        (3, ["cp1"], [], True),
+        (3, ["cp1"], ["cp1"], True),
+        (3, ["cp1"], ["cp3"], False),
+        (3, ["cp1", "cp2"], [], True),
+        (3, ["cp1", "cp2"], ["cp1"], True),
+        (5, ["cp1"], ["cp5"], True),
+        (5, ["cp1", "cp2"], ["cp5"], True),
+        (5, ["cp1", "cp2", "cp3"], ["cp5"], False),
+        (5, ["cp1", "cp5"], ["cp4", "cp5"], True),
+        (5, ["cp1"], ["cp4", "cp5"], False),
+        (2, ["cp1"], [], True),
+    ],
+)
+def test_those_that_stay_keep_the_quorum(members: int, hosts: list[str], dead: list[str], goes: bool) -> None:
+    there = [member(f"cp{number}") for number in range(1, members + 1)]
+    order, findings = leaves(there, *hosts, **dict.fromkeys(dead, "off"))
+    assert (sorted(order), findings == {}) == ((sorted(hosts), True) if goes else ([], False))
+    if not goes:
+        assert "Mend these first" in str(findings)
+
+
+def test_without_a_majority_nobody_leaves() -> None:
+    order, findings = departures(sees(), {"cp1": PEERS["cp1"]})
+    assert order == []
+    assert "etcd has no majority that answers (Connection refused)" in findings[""][0]
