@@ -8,6 +8,7 @@ It takes several servers and goes on with the next where one does not answer, so
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -80,12 +81,17 @@ def client_context(ca, certificate, key):
 
 
 class ApiError(Exception):
-    """The API refused a request; status is the HTTP status, or 0 where no server answered, and absent that none even listens."""
+    """The API refused a request.
 
-    def __init__(self, status, message, absent=False):
+    status is the HTTP status, or 0 where no server answered, and absent that none even listens; causes are the sentences that
+    the API gives beside its message, such as which disruption budget keeps a pod.
+    """
+
+    def __init__(self, status, message, absent=False, causes=()):
         super().__init__(message)
         self.status = status
         self.absent = absent
+        self.causes = list(causes)
 
 
 class Api:
@@ -133,11 +139,12 @@ class Api:
         else:
             raise ApiError(0, "no API server answered: " + "; ".join(wrong), absent)
         if answer.status >= 400:
-            try:
-                message = json.loads(text).get("message", text)
-            except ValueError:
-                message = text
-            raise ApiError(answer.status, "%s %s: %s" % (method, path, message.strip()))
+            message, causes = text, []
+            with contextlib.suppress(ValueError):
+                told = json.loads(text)
+                message = told.get("message", text)
+                causes = [cause.get("message", "") for cause in (told.get("details") or {}).get("causes") or []]
+            raise ApiError(answer.status, "%s %s: %s" % (method, path, message.strip()), causes=causes)
         try:
             return json.loads(text)
         except ValueError:
