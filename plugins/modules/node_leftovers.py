@@ -163,7 +163,8 @@ class Leftovers:
         return not self.module.check_mode
 
     def containers(self):
-        if Unit(self.module, "kubelet").running:
+        # In check mode nobody has stopped it.
+        if Unit(self.module, "kubelet").running and not self.module.check_mode:
             self.module.fail_json(msg="the kubelet still runs and would start the pods again; remove it first")
         pids = pod_processes()
         if not pids or not self.went("%d processes of pods" % len(pids)):
