@@ -1,0 +1,229 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether hosts can be taken out of a cluster: what was asked for, and what was seen of them. Touches nothing."""
+
+from __future__ import annotations
+
+import difflib
+
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.etcd_plan import departures
+
+# What is asked for host by host, beside remove_hosts itself.
+BY_NAME = {
+    "data": "whose data is to go too",
+    "dead": "that are off for good",
+    "bare_pods": "whose pods without a controller are to go too",
+}
+
+
+def host_names(value):
+    """Names of hosts from a text with commas, as -e gives it, or from a list; anything else names nobody.
+
+    :returns: list of str, each name once.
+    """
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    if not isinstance(value, (list, tuple)):
+        return []
+    return list(dict.fromkeys(str(name) for name in value))
+
+
+def wrong_request(wish, groups, names, cluster_name):
+    """Sentences by host ('' for all) about what the inventory alone shows.
+
+    :arg wish: dict with hosts, data, dead and bare_pods (each a text with commas or a list), confirm (str), limit (str: what
+        --limit was given) and authorities (bool: whether the cluster's are on the controller).
+    :arg groups: the inventory's groups, name to list of hosts.
+    :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
+    :arg cluster_name: the cluster's name.
+    """
+    found = {}
+
+    def say(host, sentence):
+        found.setdefault(host, []).append(sentence)
+
+    leaving = host_names(wish["hosts"])
+    ours = list(dict.fromkeys(host for group in names.values() for host in groups.get(group) or []))
+    if not leaving:
+        say(
+            "",
+            "remove_hosts names nobody. Name the hosts that are to go, such as -e remove_hosts=%s."
+            % (ours or ["H"])[-1],
+        )
+    for host in leaving:
+        if host not in ours:
+            say(host, _stranger(host, groups, names, ours))
+    for option, words in BY_NAME.items():
+        given = host_names(wish[option])
+        if wish[option] and (not given or given[0].lower() in ("true", "yes")):
+            wish = dict(wish, **{option: ""})
+            example = "-e remove_%s=%s" % (option, ",".join(leaving))
+            say("", "remove_%s does not name hosts. Name those %s: %s." % (option, words, example))
+            continue
+        for host in given:
+            if host not in leaving:
+                say(
+                    host,
+                    "is named in remove_%s and not in remove_hosts. Name it in both, or take it out of remove_%s."
+                    % (option, option),
+                )
+    data = host_names(wish["data"])
+    if data and wish["confirm"] != cluster_name:
+        say(
+            "",
+            "data of %s is to go, and remove_confirm is %r. Give the name of the cluster that is meant: -e remove_confirm=%s."
+            % (", ".join(data), wish["confirm"], cluster_name),
+        )
+    for part, group in names.items():
+        hosts = groups.get(group) or []
+        if hosts and not set(hosts) - set(leaving):
+            say(
+                "",
+                "the group %s would be left empty: %s is all that runs %s. Add another host first; to take the whole cluster "
+                "away there is playbooks/reset.yml." % (group, ", ".join(hosts), part.replace("_", "-")),
+            )
+    if wish["limit"]:
+        say(
+            "", "--limit %s leaves hosts out, and those that stay must hear of it. Run without --limit." % wish["limit"]
+        )
+    if not wish["authorities"]:
+        say(
+            "",
+            "the folder of the cluster's authorities is not on this controller, so the cluster can't be asked. Restore it to "
+            "cluster_controller_dir from your backup, or run where it is.",
+        )
+    return found
+
+
+def _stranger(host, groups, names, ours):
+    """Why a name is none of the cluster's hosts, and what may be meant."""
+    if host in groups:
+        return "is a group. Name its hosts: -e remove_hosts=%s." % ",".join(groups[host])
+    if host in (groups.get("all") or []):
+        return "is in none of the groups %s, so nothing of the cluster is on it." % ", ".join(names.values())
+    near = difflib.get_close_matches(host, ours, 1)
+    if near:
+        return "is no host of the inventory. Did you mean %s?" % near[0]
+    return (
+        "is no host of the inventory, which has %s. What is left of it in the cluster can only be removed while it is named there."
+        % (", ".join(ours))
+    )
+
+
+def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods):
+    """What is known of each host that is to leave.
+
+    :arg leaving: their names.
+    :arg hostvars: Ansible's hostvars, with what ping said of each in __cluster__answer.
+    :arg nodes: hosts that are nodes.
+    :arg dead, bare_pods: hosts that were named so, as host_names() takes them.
+    :returns: by host: dict with node (its node's name, or None), answers, dead and bare_pods (bool), and look, the node as the
+        node_drain module is asked about it, or None.
+    """
+    found = {}
+    for host in leaving:
+        variables = hostvars[host]
+        answers = not (variables.get("__cluster__answer") or {}).get("unreachable")
+        named_dead = host in host_names(dead)
+        node = (variables.get("cluster_node_name") or host.lower()) if host in nodes else None
+        found[host] = {
+            "node": node,
+            "answers": answers,
+            "dead": named_dead,
+            "bare_pods": host in host_names(bare_pods),
+            "look": {"name": node, "dead": named_dead and not answers} if node else None,
+        }
+    return found
+
+
+def departure(hosts, nodes, etcd, peers):
+    """What is to be done with each host, and why some can't go, from what was seen before anything is changed.
+
+    :arg hosts: what leaving_hosts() gives.
+    :arg nodes: by node that the API knows, what the node_drain module tells of it.
+    :arg etcd: what a host that stays saw of etcd, with health; None where no member leaves.
+    :arg peers: by host that leaves and may be a member, its address for other members.
+    :returns: dict with findings (sentences by host), drain (nodes that end their pods themselves) and force (nodes that can't),
+        as the node_drain module takes them, and objects, the Nodes of both as the api_objects module takes them.
+    """
+    findings, drain, force = {}, [], []
+    for host, told in sorted(hosts.items()):
+        node = nodes.get(told["node"])
+        sentences = _why_not(host, told, node)
+        if not told["answers"] and told["dead"] and not sentences and _serves(etcd, peers.get(host)):
+            sentences.append(
+                "does not answer, and its member of etcd serves: the host lives. Mend the way to it, or switch it off, and "
+                "run again."
+            )
+        if sentences:
+            findings[host] = sentences
+        if node:
+            forced = told["dead"] and not (told["answers"] and node["ready"])
+            (force if forced else drain).append({"name": told["node"], "dead": forced})
+    if etcd is not None and peers:
+        for host, sentences in departures(etcd, peers)[1].items():
+            findings[host] = findings.get(host, []) + sentences
+    objects = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": node["name"]}} for node in drain + force]
+    return {"findings": findings, "drain": drain, "force": force, "objects": objects}
+
+
+def _why_not(host, told, node):
+    """Sentences about one host and its node."""
+    if not told["answers"] and not told["dead"]:
+        return [
+            "does not answer, so nothing can be stopped on it. Bring it up; or, if it is off for good, say so: "
+            "-e remove_dead=%s." % host
+        ]
+    if not told["answers"]:
+        if node and node["ready"]:
+            return [
+                "does not answer, and its node is Ready: the kubelet lives, and so do its pods. Mend the way to it, or switch "
+                "it off, and run again."
+            ]
+        return []
+    if not node:
+        return []
+    if not node["ready"] and told["dead"]:
+        return []  # whatever runs there is ended with its services
+    sentences = []
+    if not node["ready"] and node["pods"]:
+        sentences.append(
+            "has a node that is not Ready (%s), so its pods can't end by themselves: %s. Mend it (journalctl -u kubelet there); "
+            "or, if they may be cut off, say so: -e remove_dead=%s." % (node["why"], ", ".join(node["pods"]), host)
+        )
+    if node["bare"] and not told["bare_pods"]:
+        sentences.append(
+            "runs pods that nobody makes anew elsewhere: %s. Delete them, or let them go with it: -e remove_bare_pods=%s."
+            % (", ".join(node["bare"]), host)
+        )
+    return sentences
+
+
+def departure_words(leaving, groups, names):
+    """What is left to do once hosts have left, as a list of lines.
+
+    :arg leaving: names of hosts.
+    :arg groups, names: as in wrong_request().
+    """
+    hosts = ", ".join(leaving)
+    lines = [
+        "%s: out of the cluster. Take them out of the inventory, or run site.yml to have them back as new hosts."
+        % hosts
+    ]
+    members = groups.get(names["etcd"]) or []
+    left = [host for host in members if host not in leaving]
+    if left != members and len(left) % 2 == 0:
+        lines.append(
+            "etcd has %d members left, an even number, which survives no more losses than %d. Put another host into the group %s, "
+            "or leave the name of one that left there until it is back: site.yml refuses an even number."
+            % (len(left), len(left) - 1, names["etcd"])
+        )
+    return lines
+
+
+def _serves(etcd, peer_url):
+    """Whether a member votes and is healthy."""
+    for member in (etcd or {}).get("members") or []:
+        if peer_url in member["peer_urls"]:
+            return not member["learner"] and member["name"] not in etcd["unhealthy"] and bool(member["client_urls"])
+    return False

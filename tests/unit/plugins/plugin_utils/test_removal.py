@@ -1,0 +1,246 @@
+"""Who may leave a cluster: what was asked for, what was seen, and words that say what to change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.hardway.kubernetes.plugins.filter.departure import FilterModule as Departure
+from ansible_collections.hardway.kubernetes.plugins.filter.removal_findings import FilterModule as Findings
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.removal import (
+    departure,
+    departure_words,
+    host_names,
+    leaving_hosts,
+    wrong_request,
+)
+
+CONTROL_PLANE = ["cp1", "cp2", "cp3"]
+WORKERS = ["worker1", "worker2"]
+GROUPS = {
+    "all": [*CONTROL_PLANE, *WORKERS, "backup1"],
+    "control_plane": CONTROL_PLANE,
+    "etcd": CONTROL_PLANE,
+    "kube_apiserver": CONTROL_PLANE,
+    "kube_node": [*CONTROL_PLANE, *WORKERS],
+    "load_balancer": [],
+}
+PARTS = {name: name for name in ("etcd", "kube_apiserver", "kube_node", "load_balancer")}
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    wish = {
+        "hosts": "worker2",
+        "data": "",
+        "dead": "",
+        "bare_pods": "",
+        "confirm": "",
+        "limit": "",
+        "authorities": True,
+    }
+    return {**wish, **more}
+
+
+def findings(**more: Any) -> dict[str, list[str]]:
+    found = wrong_request(asked(**more), GROUPS, PARTS, "example")
+    assert Findings().filters()["removal_findings"](asked(**more), GROUPS, PARTS, "example") == found
+    return found
+
+
+# ---- what was asked for ----
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("worker2,cp1", ["worker2", "cp1"]),
+        (" worker2 , cp1,", ["worker2", "cp1"]),
+        (["cp1", "cp1"], ["cp1"]),
+        ("", []),
+        (None, []),
+        (True, []),
+        ({"cp1": 1}, []),
+    ],
+)
+def test_names(value: Any, names: list[str]) -> None:
+    assert host_names(value) == names
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"hosts": ["cp1", "worker1"]}, {"hosts": "cp1", "dead": "cp1", "bare_pods": "cp1"}]
+)
+def test_hosts_of_any_part_may_go(more: dict[str, Any]) -> None:
+    assert findings(**more) == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "host", "words"),
+    [
+        (
+            {"hosts": ""},
+            "",
+            "remove_hosts names nobody. Name the hosts that are to go, such as -e remove_hosts=worker2.",
+        ),
+        ({"hosts": "worker3"}, "worker3", "is no host of the inventory. Did you mean worker"),
+        (
+            {"hosts": "nothing-like-it"},
+            "nothing-like-it",
+            "is no host of the inventory, which has cp1, cp2, cp3, worker1",
+        ),
+        ({"hosts": "control_plane"}, "control_plane", "is a group. Name its hosts: -e remove_hosts=cp1,cp2,cp3."),
+        ({"hosts": "backup1"}, "backup1", "is in none of the groups etcd, kube_apiserver, kube_node, load_balancer"),
+        ({"dead": "worker1"}, "worker1", "is named in remove_dead and not in remove_hosts"),
+        ({"bare_pods": True}, "", "remove_bare_pods does not name hosts"),
+        (
+            {"data": "yes"},
+            "",
+            "remove_data does not name hosts. Name those whose data is to go too: -e remove_data=worker2.",
+        ),
+        ({"data": "worker2"}, "", "Give the name of the cluster that is meant: -e remove_confirm=example."),
+        ({"data": "worker2", "confirm": "other"}, "", "remove_confirm is 'other'"),
+        ({"limit": "worker2"}, "", "--limit worker2 leaves hosts out"),
+        ({"authorities": False}, "", "the folder of the cluster's authorities is not on this controller"),
+    ],
+)
+def test_a_wrong_request_says_what_to_change(more: dict[str, Any], host: str, words: str) -> None:
+    found = findings(**more)
+    assert list(found) == [host]
+    (sentence,) = found[host]
+    assert words in sentence
+
+
+def test_data_goes_once_the_cluster_is_named() -> None:
+    assert findings(data="worker2", confirm="example") == {}
+
+
+def test_the_last_host_of_a_part_stays() -> None:
+    found = findings(hosts=CONTROL_PLANE)
+    assert [sentence.split(":")[0] for sentence in found[""]] == [
+        "the group etcd would be left empty",
+        "the group kube_apiserver would be left empty",
+    ]
+    assert "cp1, cp2, cp3 is all that runs kube-apiserver. Add another host first" in found[""][1]
+
+
+# ---- what was seen ----
+
+
+def host(**more: Any) -> dict[str, Any]:
+    return {"node": "worker2", "answers": True, "dead": False, "bare_pods": False, **more}
+
+
+def node(**more: Any) -> dict[str, Any]:
+    return {"ready": True, "why": None, "pods": [], "bare": [], **more}
+
+
+def member(name: str, **more: Any) -> dict[str, Any]:
+    urls = {"peer_urls": [f"https://{name}:2380"], "client_urls": [f"https://{name}:2379"]}
+    return {"id": str(0xA0 + int(name[-1])), "name": name, "learner": False, **urls, **more}
+
+
+def etcd(*names: str, **unhealthy: str) -> dict[str, Any]:
+    return {"members": [member(name) for name in names], "unhealthy": unhealthy, "reason": None}
+
+
+def peers(*names: str) -> dict[str, str]:
+    return {name: f"https://{name}:2380" for name in names}
+
+
+def refusal(**more: Any) -> str:
+    """The only sentence about worker2."""
+    there = more.pop("seen", node())
+    plan = departure({"worker2": host(**more)}, {"worker2": there} if there else {}, None, {})
+    assert list(plan["findings"]) == ["worker2"]
+    (sentence,) = plan["findings"]["worker2"]
+    return sentence
+
+
+def test_what_is_known_of_hosts_comes_from_the_inventory_and_one_ping() -> None:
+    hostvars = {
+        "worker2": {"__cluster__answer": {"unreachable": True}, "cluster_node_name": "node2"},
+        "ETCD9": {"__cluster__answer": {"ping": "pong"}},
+    }
+    assert leaving_hosts(["worker2", "ETCD9"], hostvars, ["worker2"], "worker2", "") == {
+        "worker2": {
+            "node": "node2",
+            "answers": False,
+            "dead": True,
+            "bare_pods": False,
+            "look": {"name": "node2", "dead": True},
+        },
+        "ETCD9": {"node": None, "answers": True, "dead": False, "bare_pods": False, "look": None},
+    }
+
+
+def test_a_living_node_is_drained_and_a_dead_one_given_up() -> None:
+    hosts = {"worker1": host(node="worker1"), "worker2": host(answers=False, dead=True)}
+    seen = {"worker1": node(pods=["a/b"]), "worker2": node(ready=False, pods=["a/c"], bare=["a/c"])}
+    plan = departure(hosts, seen, None, {})
+    assert plan["findings"] == {}
+    assert plan["drain"] == [{"name": "worker1", "dead": False}]
+    assert plan["force"] == [{"name": "worker2", "dead": True}]
+    assert [wish["metadata"]["name"] for wish in plan["objects"]] == ["worker1", "worker2"]
+    assert Departure().filters()["departure"](hosts, seen, None, {}) == plan
+
+
+def test_a_second_run_finds_no_node() -> None:
+    for told in (host(), host(answers=False, dead=True), host(node=None)):
+        assert departure({"worker2": told}, {}, None, {}) == {"findings": {}, "drain": [], "force": [], "objects": []}
+
+
+def test_a_host_that_is_named_dead_and_lives_is_drained_like_any_other() -> None:
+    plan = departure({"worker2": host(dead=True)}, {"worker2": node()}, None, {})
+    assert (plan["drain"], plan["force"]) == ([{"name": "worker2", "dead": False}], [])
+
+
+def test_an_interrupted_run_goes_on_with_a_node_whose_kubelet_is_gone() -> None:
+    plan = departure({"worker2": host()}, {"worker2": node(ready=False, why="stopped posting")}, None, {})
+    assert (plan["findings"], plan["drain"]) == ({}, [{"name": "worker2", "dead": False}])
+
+
+def test_silence_is_not_death() -> None:
+    assert "-e remove_dead=worker2" in refusal(answers=False)
+    assert "does not answer, and its node is Ready: the kubelet lives" in refusal(answers=False, dead=True)
+
+
+def test_pods_that_can_not_end_by_themselves() -> None:
+    words = refusal(seen=node(ready=False, why="stopped posting", pods=["a/b"]))
+    assert "(stopped posting), so its pods can't end by themselves: a/b" in words
+    assert "-e remove_dead=worker2" in words
+    plan = departure({"worker2": host(dead=True)}, {"worker2": node(ready=False, pods=["a/b"])}, None, {})
+    assert plan["force"] == [{"name": "worker2", "dead": True}]
+
+
+def test_bare_pods_are_asked_for() -> None:
+    words = refusal(seen=node(pods=["a/b", "a/c"], bare=["a/b"]))
+    assert words.startswith("runs pods that nobody makes anew elsewhere: a/b. Delete them")
+    assert words.endswith("-e remove_bare_pods=worker2.")
+    plan = departure({"worker2": host(bare_pods=True)}, {"worker2": node(bare=["a/b"])}, None, {})
+    assert plan["findings"] == {}
+
+
+def test_a_member_leaves_while_the_others_keep_the_quorum() -> None:
+    hosts = {"cp1": host(node=None)}
+    assert departure(hosts, {}, etcd("cp1", "cp2", "cp3"), peers("cp1"))["findings"] == {}
+    found = departure(hosts, {}, etcd("cp1", "cp2", "cp3", cp3="no route to host"), peers("cp1"))["findings"]
+    assert (
+        "of the 2 members that would be left 1 serve, and 2 must. Not serving: cp3: no route to host" in found["cp1"][0]
+    )
+
+
+def test_a_dead_host_whose_member_serves_is_not_dead() -> None:
+    told = {"cp1": host(node=None, answers=False, dead=True)}
+    found = departure(told, {}, etcd("cp1", "cp2", "cp3"), peers("cp1"))["findings"]
+    assert "its member of etcd serves: the host lives" in found["cp1"][0]
+    assert departure(told, {}, etcd("cp1", "cp2", "cp3", cp1="timed out"), peers("cp1"))["findings"] == {}
+
+
+# ---- what is left to do ----
+
+
+def test_what_is_left_to_do() -> None:
+    (line,) = departure_words(["worker2"], GROUPS, PARTS)
+    assert line.startswith("worker2: out of the cluster. Take them out of the inventory")
+    even = departure_words(["cp1"], GROUPS, PARTS)[1]
+    assert "etcd has 2 members left, an even number, which survives no more losses than 1" in even
+    assert len(departure_words(["cp1", "cp2"], GROUPS, PARTS)) == 1

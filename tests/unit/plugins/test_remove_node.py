@@ -1,0 +1,112 @@
+"""playbooks/remove_node.yml as Ansible runs it, with an API and members of etcd on loopback. The host that leaves is off."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+OFF = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_host": "127.0.0.1"}
+
+
+class Cluster:
+    """The stacked sample on this machine: hosts that stay are only looked at, and those that leave do not answer."""
+
+    def __init__(self, api: Any, fake_etcd: Any, pki: Any, folder: Path) -> None:
+        self.api, self.etcd, self.folder = api, fake_etcd, folder
+        for name in ("cp2", "cp3", "cp1"):
+            fake_etcd.member(name)
+        fake_etcd.entry("cp1")["peerURLs"] = ["https://192.168.60.11:2380"]
+        fake_etcd.dead.add("cp1")
+        for name in ("cp1", "worker2"):
+            ready = {"type": "Ready", "status": "Unknown", "message": "silent"}
+            api.objects[f"/api/v1/nodes/{name}"] = {
+                "metadata": {"name": name, "resourceVersion": "7"},
+                "spec": {},
+                "status": {"conditions": [ready]},
+            }
+        self.pki_dir = pki.folder
+
+    def describe(self, off: str) -> None:
+        """Write the inventory: this host does not answer, all others are this machine."""
+        here = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "cluster_address": "127.0.0.1",
+        }
+        hosts = {name: dict(here) for name in ("cp1", "cp2", "cp3", "worker1", "worker2")}
+        address = {"cp1": "192.168.60.11", "worker2": "192.168.60.22"}[off]
+        hosts[off] = {**OFF, "cluster_address": address}
+        more = {
+            "ansible_become": False,
+            "cluster_controller_dir": str(Path(self.pki_dir).parent),
+            "cluster_api_port": self.api.server.server_port,
+            "etcd__client_port": self.etcd.servers["cp2"].server_port,
+        }
+        self.inventory = self.folder / "more.yml"
+        self.inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": more}}))
+
+    def run(self, *arguments: str) -> SimpleNamespace:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        command = [PLAYBOOK, "-i", "inventory/stacked", "-i", self.inventory, "playbooks/remove_node.yml", *arguments]
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment, timeout=900
+        )
+        output = re.sub(r"\s+", " ", result.stdout + result.stderr)
+        recap = result.stdout.partition("PLAY RECAP")[2]
+        changes = {
+            line.split()[0]: int(line.split("changed=")[1].split()[0])
+            for line in recap.splitlines()
+            if "changed=" in line
+        }
+        return SimpleNamespace(code=result.returncode, output=output, changed=sum(changes.values()))
+
+
+@pytest.fixture
+def cluster(api: Any, fake_etcd: Any, pki: Any, tmp_path: Path) -> Cluster:
+    return Cluster(api, fake_etcd, pki, tmp_path)
+
+
+def test_a_worker_that_is_off_for_good(cluster: Cluster) -> None:
+    """First it is only silent; named dead it goes; and a second run finds nothing to do."""
+    cluster.describe("worker2")
+    result = cluster.run("-e", "remove_hosts=worker2")
+    assert (result.code, result.changed) == (2, 0), result.output
+    assert "worker2: does not answer, so nothing can be stopped on it." in result.output
+    dead = ["-e", "remove_hosts=worker2", "-e", "remove_dead=worker2"]
+    shown = cluster.run(*dead, "--check")
+    assert (shown.code, shown.changed) == (0, 2), shown.output
+    assert cluster.api.writes() == []
+    result = cluster.run(*dead)
+    assert (result.code, result.changed) == (0, 2), result.output
+    assert "/api/v1/nodes/worker2" not in cluster.api.objects
+    assert "worker2: out of the cluster." in result.output
+    again = cluster.run(*dead)
+    assert (again.code, again.changed) == (0, 0), again.output
+    assert cluster.etcd.verbs() == []
+
+
+def test_a_control_plane_host_that_is_off_for_good(cluster: Cluster) -> None:
+    """What would be done: its member, its node, and its name in the kubeconfig. With another member off nothing is."""
+    cluster.describe("cp1")
+    dead = ["-e", json.dumps({"remove_hosts": ["cp1"], "remove_dead": ["cp1"]})]
+    shown = cluster.run(*dead, "--check", "--diff")
+    assert (shown.code, shown.changed) == (0, 4), shown.output
+    assert "cp1 has the member" in shown.output
+    assert "etcd has 2 members left, an even number" in shown.output
+    cluster.etcd.dead.add("cp3")
+    refused = cluster.run(*dead)
+    assert (refused.code, refused.changed) == (2, 0), refused.output
+    assert "cp1: can't leave etcd: of the 2 members that would be left 1 serve, and 2 must." in refused.output
+    assert cluster.etcd.verbs() == []
+    assert cluster.api.writes() == []
