@@ -103,14 +103,22 @@ def test_a_refusal_holds_status_path_and_the_apis_words(server: Any, connect: Ca
     server.answers = {
         "GET /secret": (403, {"kind": "Status", "message": 'nodes is forbidden: User "x" cannot list'}),
         "GET /plain": (500, "etcd is gone\n"),
+        "GET /kept": (
+            429,
+            {"message": "no", "details": {"causes": [{"reason": "DisruptionBudget", "message": "web"}]}},
+        ),
     }
     api = connect(server.url)
     with pytest.raises(ApiError, match='GET /secret: nodes is forbidden: User "x" cannot list') as caught:
         api.request("GET", "/secret")
     assert caught.value.status == 403
+    assert caught.value.causes == []
     with pytest.raises(ApiError, match="GET /plain: etcd is gone$") as caught:
         api.request("GET", "/plain")
     assert caught.value.status == 500
+    with pytest.raises(ApiError) as caught:
+        api.request("GET", "/kept")
+    assert caught.value.causes == ["web"]
 
 
 def test_get_of_what_is_not_there_is_none_and_of_what_is_forbidden_an_error(

@@ -109,6 +109,8 @@ def test_it_refuses_while_the_kubelet_runs(kernel: Kernel) -> None:
     result = kernel.run(containers=True)
     assert result["failed"]
     assert "remove it first" in result["msg"]
+    shown = kernel.run(True, containers=True)  # where nobody has stopped it
+    assert "1 processes of pods" in shown["removed"]
     assert kernel.killed == []
 
 
