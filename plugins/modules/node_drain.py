@@ -86,7 +86,9 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
 
 # https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown
 OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
-NOTICED_WITHIN = 90  # seconds; kube-controller-manager calls a silent node not Ready after 50
+NOTICED_WITHIN = (
+    120  # seconds; kube-controller-manager calls a silent node not Ready after 50, a new leader of it once it leads
+)
 PAUSE = 2  # seconds between two tries
 
 
