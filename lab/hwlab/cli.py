@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from hwlab import hosts, inventory, lifecycle, mirrorctl, network, proc, system
+from hwlab import hosts, inventory, lifecycle, mirrorctl, network, proc, rootfs, system, vm
 from hwlab.locks import locked_or_error
 from hwlab.paths import Lab
 from hwlab.ui import LabError, Progress
@@ -30,6 +30,8 @@ Environment:
   HARDWAY_LAB_CACHE           what labs share (default: ~/.cache/hardway-kubernetes)
   {SOURCE_VARIABLE}  where release files come from: auto (default), download, build
   HARDWAY_LAB_DEBIAN_MIRROR, HARDWAY_LAB_DEBIAN_SECURITY_MIRROR  where hosts' packages come from
+  {lifecycle.KIND_VARIABLE}, {lifecycle.DEBIAN_VARIABLE}  what new labs have where --kind and --debian are not given
+  {vm.ACCELERATOR_VARIABLE}  how virtual machines run: auto (default: KVM where it works), kvm, tcg
 
 A lab's things lie in .lab/NAME; see lab/README.md."""
 
@@ -66,6 +68,16 @@ def parser() -> argparse.ArgumentParser:
             f" (default: {lifecycle.DEFAULT_TOPOLOGY})",
         )
         made.add_argument("--kubernetes", type=_version, metavar="VERSION", help="default: the inventory's version")
+        made.add_argument(
+            "--kind",
+            choices=list(hosts.KINDS),
+            help=f"containers or virtual machines (default: the inventory's lab_kind, or {hosts.DEFAULT_KIND})",
+        )
+        made.add_argument(
+            "--debian",
+            choices=list(rootfs.VERSIONS),
+            help=f"which Debian virtual machines run (default: the inventory's lab_debian, or {rootfs.SUITE})",
+        )
 
     making(verb("up", "Make hosts and release files, install the cluster (site.yml) and check it (verify.yml)."))
     hosts_verbs = verb("hosts", "Hosts and mirror only, without a cluster.").add_subparsers(
@@ -149,11 +161,11 @@ def _execute(lab: Lab, command: list[str]) -> int:
 
 
 def _ssh(lab: Lab, host: str, command: list[str]) -> int:
-    lifecycle.need_network(lab)
+    state = lifecycle.need_network(lab)
     address = lifecycle.address_of(lab, host)
     if not hosts.running(lab, host):
         raise LabError(f"{host} is off: 'bin/lab start --name {lab.name} {host}' gives it its power back")
-    ssh = ["ssh", *inventory.ssh_options(lab), "-i", str(lab.key), f"{inventory.USER}@{address}"]
+    ssh = ["ssh", *inventory.ssh_options(lab, state.kind), "-i", str(lab.key), f"{inventory.USER}@{address}"]
     _become([*network.enter(lab.netns), "--", *ssh, *remote_command(command)], dict(os.environ))
 
 
@@ -178,7 +190,8 @@ def _up(lab: Lab, options: argparse.Namespace, source: str, progress: Progress) 
     only_hosts = options.verb == "hosts"
     with locked_or_error(lab.up_lock, message):
         with_release = not (only_hosts and options.no_release)
-        state = lifecycle.hosts_up(lab, options.topology, options.kubernetes, source, with_release, progress)
+        wish = lifecycle.Wish(options.topology, options.kubernetes, options.kind, options.debian)
+        state = lifecycle.hosts_up(lab, wish, source, with_release, progress)
         if not only_hosts:
             for playbook in ("site.yml", "playbooks/verify.yml"):
                 _playbook(lab, state, playbook, progress)
@@ -204,6 +217,7 @@ def _status(lab: Lab) -> int:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
     made = "" if lab.kubeconfig.exists() else " (not there yet)"
     print(f"\nlab         {lab.name} ({lab.directory}), topology {state.topology}, network namespace {lab.netns}")
+    print(f"hosts       {hosts.KINDS[state.kind].NAME}, Debian {rootfs.VERSIONS[state.debian]} ({state.debian})")
     print(f"mirror      {lifecycle.mirror_url(state)} {'running' if mirrorctl.running(lab) else 'stopped'}")
     print(f"kubeconfig  {lab.kubeconfig}{made}")
     return 0

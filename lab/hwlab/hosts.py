@@ -1,41 +1,25 @@
-"""Hosts: systemd-nspawn machines with a disk, an address and a power switch."""
+"""Hosts: containers or virtual machines with a disk, an address and a power switch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from hwlab import cgroups, inventory, kernel_modules, network, proc
+from hwlab import cgroups, inventory, network, nspawn, proc, vm
 from hwlab.paths import Lab
 from hwlab.ui import LabError, Progress, tail
 
-# On the machine's own file system: a container runtime's overlays can't lie on the host's overlay.
-PLAIN_DIRECTORIES = ("containerd", "kubelet")
-SYSTEM_CALLS = "add_key keyctl bpf @mount @module @raw-io @privileged"
-BOOT_SECONDS = 90.0
-
-# Arguments: disk, lower root or "", then nspawn's command.
-# The overlay lives in a mount namespace of the host's own: it goes with the host's last process, however that ends.
-_LAUNCH = """\
-set -eu
-disk=$1 lower=$2
-shift 2
-if [ -n "$lower" ]; then
-  mount -t overlay -o "lowerdir=$lower,upperdir=$disk/upper,workdir=$disk/work" hwlab "$disk/root"
-fi
-# nspawn keeps records by machine name; other labs have machines of the same names.
-mkdir -p /run/systemd/nspawn
-mount -t tmpfs -o mode=0755 hwlab /run/systemd/nspawn
-exec "$@" </dev/null
-"""
+# What a host can be: each module makes its disk and the command that is the host.
+KINDS: dict[str, ModuleType] = {"nspawn": nspawn, "vm": vm}
+DEFAULT_KIND = "nspawn"
 
 
 def _record(lab: Lab, name: str) -> Path:
@@ -103,101 +87,62 @@ def _names(addresses: Mapping[str, str]) -> str:
     return f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{known}"
 
 
-def _network_file(name: str, addresses: Mapping[str, str], second: Mapping[str, str]) -> str:
-    """What the host's own script of the network reads; with a second address, of which all hosts have one network."""
+def _ways(name: str, addresses: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The host's address with its prefix and its gateway; with a second address, of which all hosts have one network, both."""
     net = network.subnet(addresses.values())
-    lines = [f"ADDRESS={addresses[name]}/{net.prefixlen}", f"GATEWAY={net[1]}"]
+    ways = [(f"{addresses[name]}/{net.prefixlen}", str(net[1]))]
     net_v6 = network.subnet_v6(second.values())
     if net_v6 and name in second:
-        lines += [f"ADDRESS_V6={second[name]}/{net_v6.prefixlen}", f"GATEWAY_V6={net_v6[1]}"]
-    return "".join(f"{line}\n" for line in lines)
+        ways.append((f"{second[name]}/{net_v6.prefixlen}", str(net_v6[1])))
+    return ways
 
 
 def _own_files(
-    lab: Lab, name: str, addresses: Mapping[str, str], second: Mapping[str, str]
+    lab: Lab, name: str, kind: ModuleType, addresses: Mapping[str, str], second: Mapping[str, str]
 ) -> dict[str, tuple[str, int]]:
     """What tells one host from the others, as path -> content and mode."""
     net = network.subnet(addresses.values())
     host_key = lab.key.parent / f"host_{name}"
+    path, text = kind.network_file(name, _ways(name, addresses, second))
     return {
         "etc/hostname": (f"{name}\n", 0o644),
         "etc/hosts": (_names(addresses), 0o644),
         "etc/machine-id": (f"{machine_id(lab, name)}\n", 0o444),
         # Nothing answers there, and says so at once; without any server, CoreDNS would not start.
         "etc/resolv.conf": (f"nameserver {net[1]}\noptions timeout:1 attempts:1\n", 0o644),
-        "etc/hwlab/network": (_network_file(name, addresses, second), 0o644),
+        path: (text, 0o644),
         "etc/ssh/ssh_host_ed25519_key": (host_key.read_text(), 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (host_key.with_suffix(".pub").read_text(), 0o644),
         f"etc/ssh/authorized_keys/{inventory.USER}": (lab.key.with_suffix(".pub").read_text(), 0o644),
     }
 
 
-def _can_overlay(lower: Path, disk: Path) -> bool:
-    # On an overlay (a container), a network share or a kernel without overlayfs, each host gets a copy instead.
-    options = f"lowerdir={lower},upperdir={disk / 'upper'},workdir={disk / 'work'}"
-    mount = f'mount -t overlay -o "{options}" hwlab "{disk / "root"}"'
-    private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount]
-    return "," not in f"{lower}{disk}" and proc.run(private, check=False).returncode == 0
+def _kind(record: Mapping[str, Any]) -> ModuleType:
+    return KINDS[record.get("kind", DEFAULT_KIND)]
 
 
 def create(
-    lab: Lab, name: str, addresses: Mapping[str, str], rootfs: Path, second: Mapping[str, str] | None = None
+    lab: Lab,
+    name: str,
+    kind: str,
+    addresses: Mapping[str, str],
+    base: Path,
+    second: Mapping[str, str] | None = None,
 ) -> None:
     """Makes a host's disk unless it is there; host.json, written last, says that it is whole."""
     disk = lab.host(name)
     if _record(lab, name).exists():
         return
     _erase(disk)
-    for directory in ("upper", "work", "root", *PLAIN_DIRECTORIES):
-        (disk / directory).mkdir(parents=True)
-        (disk / directory).chmod(0o755)
-    overlay = _can_overlay(rootfs, disk)
-    if not overlay:
-        shutil.rmtree(disk / "upper")
-        proc.run(["cp", "-a", "--reflink=auto", f"{rootfs}/.", str(disk / "root")])
-    target = disk / ("upper" if overlay else "root")
     second = second or {}
-    for path, (text, mode) in _own_files(lab, name, addresses, second).items():
-        proc.write_atomic(target / path, text, mode)
-    for directory, _, _ in os.walk(target) if overlay else ():
-        Path(directory).chmod(0o755)
     record = {
+        "kind": kind,
         "address": addresses[name],
         "address_v6": second.get(name),
         "hosts": dict(addresses),
-        "rootfs": str(rootfs) if overlay else None,
     }
+    record |= KINDS[kind].create(disk, base, _own_files(lab, name, KINDS[kind], addresses, second))
     proc.write_atomic(_record(lab, name), json.dumps(record) + "\n")
-
-
-def launch_command(lab: Lab, name: str, rootfs: str | None) -> list[str]:
-    """The command that is the host: it ends with it."""
-    disk = lab.host(name)
-    modules = kernel_modules.directory(lab.directory / "modules")
-    nspawn = [
-        "systemd-nspawn",
-        "--quiet",
-        "--register=no",
-        "--keep-unit",
-        f"--directory={disk / 'root'}",
-        f"--machine={name}",
-        f"--network-bridge={network.BRIDGE}",
-        "--private-users=no",
-        "--capability=all",
-        f"--system-call-filter={SYSTEM_CALLS}",
-        "--resolv-conf=off",
-        "--timezone=off",
-        "--link-journal=no",
-        "--console=read-only",
-        "--kill-signal=SIGKILL",
-        "--setenv=SYSTEMD_COLORS=0",
-        *(f"--bind={disk / directory}:/var/lib/{directory}" for directory in PLAIN_DIRECTORIES),
-        *(f"--bind={device}" for device in ("/dev/kmsg", "/dev/fuse") if Path(device).exists()),
-        f"--bind-ro={modules}:/lib/modules",
-        "--boot",
-    ]
-    launch = ["sh", "-c", _LAUNCH, "hwlab", str(disk), rootfs or "", *nspawn]
-    return [*network.enter(lab.netns), "unshare", "--mount", "--propagation", "slave", *launch]
 
 
 def power_on(lab: Lab, name: str) -> None:
@@ -206,13 +151,14 @@ def power_on(lab: Lab, name: str) -> None:
     rootfs = record.get("rootfs")
     if rootfs and not Path(rootfs).is_dir():
         raise LabError(
-            f"the root file system {rootfs} that {name}'s disk is based on is gone from the cache:"
+            f"{rootfs}, which {name}'s disk is based on, is gone from the cache:"
             f" make the lab anew (bin/lab down --name {lab.name}, then up)"
         )
     # Processes of a start that was cut short have no pid file.
     cgroups.kill(lab.id, name)
     network.unplug(lab.netns, name)
-    command = launch_command(lab, name, rootfs)
+    kind = _kind(record)
+    command = kind.command(lab, name, record, _own_files(lab, name, kind, record["hosts"]))
     if cgroups.unified() and Path("/run/systemd/system").is_dir():
         # Not tried on the machines that build this project, which have version 1: systemd makes a group of the host's
         # own and leaves all below it to the host.
@@ -255,12 +201,13 @@ def hang_up(lab: Lab, address: str | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-def wait_for_ssh(lab: Lab, names: Iterable[str], progress: Progress, within: float = BOOT_SECONDS) -> None:
+def wait_for_ssh(lab: Lab, names: Iterable[str], progress: Progress) -> None:
     """Waits until each host's SSH server answers; a host that does not is an error with its console's end."""
     waiting = {name: _read_record(lab, name) for name in names}
     total = len(waiting)
     if not waiting:
         return
+    within = max(_kind(record).BOOT_SECONDS for record in waiting.values())
     deadline = time.monotonic() + within
 
     def probe() -> dict[str, float]:
@@ -307,8 +254,9 @@ def _erase(directory: Path) -> None:
 
 def ensure(
     lab: Lab,
+    kind: str,
     addresses: Mapping[str, str],
-    rootfs: Path,
+    base: Path,
     progress: Progress,
     second: Mapping[str, str] | None = None,
 ) -> None:
@@ -326,21 +274,16 @@ def ensure(
     ensure_keys(lab, addresses)
     write_known_hosts(lab, addresses)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda name: create(lab, name, addresses, rootfs, second), addresses))
+        list(pool.map(lambda name: create(lab, name, kind, addresses, base, second), addresses))
     start(lab, addresses, progress)
 
 
 def _update_names(lab: Lab, name: str, addresses: Mapping[str, str]) -> None:
     # The inventory got other hosts: this one must know their names, also while it runs.
     record = _read_record(lab, name)
-    disk = lab.host(name)
     identity = proc.Identity.read(_pid_file(lab, name))
-    if identity is not None and identity.alive():
-        # A mounted overlay must not be changed from below: this is the mount, as the host's own namespace has it.
-        root = Path(f"/proc/{identity.pid}/root") / str(disk / "root").lstrip("/")
-    else:
-        root = disk / ("upper" if record.get("rootfs") else "root")
-    (root / "etc/hosts").write_text(_names(addresses))
+    pid = identity.pid if identity is not None and identity.alive() else None
+    _kind(record).write_names(lab, name, record, pid, _names(addresses))
     proc.write_atomic(_record(lab, name), json.dumps({**record, "hosts": dict(addresses)}) + "\n")
 
 

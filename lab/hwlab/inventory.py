@@ -27,6 +27,8 @@ class Topology:
     name: str
     addresses: Mapping[str, str]
     kubernetes: str | None
+    kind: str | None = None
+    debian: str | None = None
     addresses_v6: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -82,7 +84,16 @@ def parse(name: str, listing: Mapping[str, Any]) -> Topology:
     second = {host: str(variables.get(host, {}).get("cluster_address_v6") or "") for host in addresses}
     versions = {str(v["cluster_version"]) for v in variables.values() if "cluster_version" in v}
     version = versions.pop() if len(versions) == 1 else None
-    return Topology(name, addresses, version, {host: address for host, address in second.items() if address})
+    kind, debian = (_one(name, variables, variable) for variable in ("lab_kind", "lab_debian"))
+    second = {host: address for host, address in second.items() if address}
+    return Topology(name, addresses, version, kind, debian, second)
+
+
+def _one(name: str, variables: Mapping[str, Mapping[str, Any]], variable: str) -> str | None:
+    values = {str(mine[variable]) for mine in variables.values() if mine.get(variable)}
+    if len(values) > 1:
+        raise LabError(f"{where(name)}: {variable} must be the same for all hosts, not {' and '.join(sorted(values))}")
+    return values.pop() if values else None
 
 
 def read(repository: Path, name: str) -> Topology:
@@ -105,16 +116,18 @@ def read(repository: Path, name: str) -> Topology:
     return parse(name, json.loads(result.stdout))
 
 
-def ssh_options(lab: Lab) -> list[str]:
+def ssh_options(lab: Lab, kind: str = "nspawn") -> list[str]:
     """How to reach the lab's hosts, and nothing of the user's own SSH settings."""
+    # A virtual machine without KVM may take its time.
+    connect, alive = (20, 10) if kind == "vm" else (5, 5)
     return [
         "-F/dev/null",
         f"-oUserKnownHostsFile={lab.known_hosts}",
         "-oStrictHostKeyChecking=yes",
         "-oIdentitiesOnly=yes",
-        "-oConnectTimeout=5",
+        f"-oConnectTimeout={connect}",
         # A host that lost power must not hold a shared connection's users for long.
-        "-oServerAliveInterval=5",
+        f"-oServerAliveInterval={alive}",
         "-oServerAliveCountMax=3",
         "-oLogLevel=ERROR",
     ]
@@ -125,7 +138,7 @@ def control_path(lab: Lab, address: str = "%h") -> str:
     return str(lab.sockets / f"{address}-%p-%r") if address == "%h" else str(lab.sockets / f"{address}-22-{USER}")
 
 
-def connection(lab: Lab) -> dict[str, Any]:
+def connection(lab: Lab, kind: str) -> dict[str, Any]:
     """The connection variables of all hosts."""
     shared = f"-oControlMaster=auto -oControlPersist=120s -oControlPath={control_path(lab)}"
     return {
@@ -134,7 +147,7 @@ def connection(lab: Lab) -> dict[str, Any]:
         "ansible_become": True,
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_args": shared,
-        "ansible_ssh_common_args": " ".join(ssh_options(lab)),
+        "ansible_ssh_common_args": " ".join(ssh_options(lab, kind)),
     }
 
 
@@ -142,6 +155,8 @@ def variables(lab: Lab, mirror_url: str, kubernetes: str | None) -> dict[str, An
     """The variables that only the lab can know."""
     values: dict[str, Any] = {
         "release__mirror_url": mirror_url,
+        # Release files may be of the lab's own making: they are checked against what the mirror says, not upstream's pins.
+        "release__checksums": "published",
         "cluster_controller_dir": str(lab.controller),
         "kubectl__kubeconfig": str(lab.kubeconfig),
     }
@@ -173,17 +188,18 @@ def to_yaml(values: Mapping[str, Any], comment: str) -> str:
     return f"# {comment}\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
 
 
-def write(lab: Lab, topology: Topology, mirror_url: str, kubernetes: str | None) -> None:
-    """Writes the lab's inventory, to be used after the topology's own."""
+def write(lab: Lab, topology: Topology, kind: str, mirror_url: str, kubernetes: str | None) -> None:
+    """Writes the lab's inventory, to be used after the topology's own; virtual machines need no exceptions."""
     all_vars = lab.inventory / "group_vars" / "all"
     made = "Made by bin/lab; the next `up` writes it again."
     exceptions = lab.repository / "lab" / "exceptions.yml"
     hosts = "".join(f"    {host}: {{}}\n" for host in sorted(topology.addresses))
     proc.write_atomic(lab.inventory / "hosts.yml", f"# {made}\nall:\n  hosts:\n{hosts}")
     # Ansible reads these by name, and what is read later wins.
-    proc.write_atomic(all_vars / "1-connection.yml", to_yaml(connection(lab), made))
-    if exceptions.is_file():
+    proc.write_atomic(all_vars / "1-connection.yml", to_yaml(connection(lab, kind), made))
+    if kind == "nspawn" and exceptions.is_file():
         proc.write_atomic(all_vars / "2-exceptions.yml", f"# {made} From lab/exceptions.yml.\n{exceptions.read_text()}")
     else:
         (all_vars / "2-exceptions.yml").unlink(missing_ok=True)
-    proc.write_atomic(all_vars / "3-lab.yml", to_yaml(variables(lab, mirror_url, kubernetes), made))
+    known = {"lab_kind": kind, **variables(lab, mirror_url, kubernetes)}
+    proc.write_atomic(all_vars / "3-lab.yml", to_yaml(known, made))

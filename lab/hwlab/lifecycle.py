@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hwlab import cgroups, hosts, inventory, mirrorctl, network, paths, proc, release, rootfs, system
@@ -15,6 +16,8 @@ from hwlab.paths import Lab
 from hwlab.ui import LabError, Progress
 
 DEFAULT_TOPOLOGY = "stacked"
+KIND_VARIABLE = "HARDWAY_LAB_KIND"
+DEBIAN_VARIABLE = "HARDWAY_LAB_DEBIAN"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class State:
     kubernetes: str | None
     mirror: str
     bridge: str
+    kind: str = hosts.DEFAULT_KIND
+    debian: str = rootfs.SUITE
 
     @classmethod
     def read(cls, lab: Lab) -> State | None:
@@ -85,23 +90,47 @@ def clear_lost(progress: Progress) -> None:
             progress.say(f"cannot clear lab {lab.name!r} of {lab.repository} now: {error}")
 
 
-def hosts_up(
-    lab: Lab, topology: str | None, kubernetes: str | None, source: str, with_release: bool, progress: Progress
-) -> State:
+@dataclass(frozen=True)
+class Wish:
+    """What a lab is asked to be; None leaves it as it is, or to the inventory."""
+
+    topology: str | None = None
+    kubernetes: str | None = None
+    kind: str | None = None
+    debian: str | None = None
+
+
+def settle(
+    lab: Lab, wish: Wish, before: State | None, environment: Mapping[str, str]
+) -> tuple[State, inventory.Topology]:
+    """What the lab is to be, from what was asked for, what it is, the environment and the inventory, in this order."""
+    asked = replace(wish, topology=inventory.named(wish.topology) if wish.topology else None)
+    for name in ("topology", "kind", "debian") if before else ():
+        value = getattr(asked, name)
+        if value and value != getattr(before, name):
+            raise LabError(
+                f"lab {lab.name!r} has {name} {getattr(before, name)!r}: take it down first,"
+                f" or use another --name for {value!r}"
+            )
+    wanted = inventory.read(lab.repository, asked.topology or (before.topology if before else DEFAULT_TOPOLOGY))
+    kind = before.kind if before else asked.kind or environment.get(KIND_VARIABLE) or wanted.kind or hosts.DEFAULT_KIND
+    if kind not in hosts.KINDS:
+        raise LabError(f"a lab's hosts are of kind {' or '.join(hosts.KINDS)}, not {kind!r}")
+    if before:
+        debian = before.debian
+    else:
+        debian = asked.debian or environment.get(DEBIAN_VARIABLE) or wanted.debian or rootfs.SUITE
+    version = asked.kubernetes or (before.kubernetes if before else None)
+    bridge = str(network.subnet(wanted.addresses.values())[1])
+    return State(wanted.name, version, str(paths.cache() / "mirror"), bridge, kind, debian), wanted
+
+
+def hosts_up(lab: Lab, wish: Wish, source: str, with_release: bool, progress: Progress) -> State:
     """Brings hosts, mirror and inventory to what they must be."""
     system.need_root()
     clear_lost(progress)
-    before = State.read(lab)
-    topology = inventory.named(topology) if topology else None
-    if before and topology and topology != before.topology:
-        raise LabError(
-            f"lab {lab.name!r} has topology {before.topology!r}: take it down first,"
-            f" or use another --name for {topology!r}"
-        )
-    wanted = inventory.read(lab.repository, topology or (before.topology if before else DEFAULT_TOPOLOGY))
-    version = kubernetes or (before.kubernetes if before else None)
-    bridge = str(network.subnet(wanted.addresses.values())[1])
-    state = State(wanted.name, version, str(paths.cache() / "mirror"), bridge)
+    state, wanted = settle(lab, wish, State.read(lab), os.environ)
+    version, bridge = state.kubernetes, state.bridge
     with locked(lab.hosts_lock, progress, f"it works on the hosts of lab {lab.name!r}"):
         with ThreadPoolExecutor(max_workers=2) as pool:
             files = None
@@ -117,23 +146,23 @@ def hosts_up(
 
 
 def _hosts(lab: Lab, state: State, wanted: inventory.Topology, progress: Progress) -> None:
-    arch = rootfs.architecture()
-    ready = rootfs.directory(paths.cache(), arch).is_dir()
-    system.ensure_packages(not ready, progress)
-    system.load_modules()
+    kind = hosts.KINDS[state.kind]
+    system.ensure_packages(state.kind, not kind.made(paths.cache(), state.debian), progress)
+    system.load_modules(state.kind)
     # First of all, what tells everyone whose this is: whatever is made after it can be found and cleared.
     lab.directory.mkdir(parents=True, exist_ok=True)
     lab.sockets.mkdir(parents=True, exist_ok=True)
     lab.sockets.chmod(0o700)
     proc.write_atomic(lab.record, json.dumps({"name": lab.name, "repository": str(lab.repository)}) + "\n")
-    system.raise_limits()
-    base = rootfs.ensure(paths.cache(), progress)
+    if state.kind == "nspawn":  # virtual machines have a kernel of their own to set
+        system.raise_limits()
+    base = kind.base(paths.cache(), state.debian, progress)
     proc.write_atomic(lab.state, json.dumps(asdict(state)) + "\n")
     second = network.subnet_v6(wanted.addresses_v6.values())
     network.ensure(lab.netns, network.subnet(wanted.addresses.values()), second)
     with progress.step(f"{len(wanted.addresses)} hosts of {inventory.where(wanted.name)}"):
-        hosts.ensure(lab, wanted.addresses, base, progress, wanted.addresses_v6)
-    inventory.write(lab, wanted, mirror_url(state), state.kubernetes)
+        hosts.ensure(lab, state.kind, wanted.addresses, base, progress, wanted.addresses_v6)
+    inventory.write(lab, wanted, state.kind, mirror_url(state), state.kubernetes)
 
 
 def mirror_url(state: State) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import ipaddress
 import os
 import socket
@@ -90,12 +91,26 @@ def ensure(netns: str, network: ipaddress.IPv4Network, second: ipaddress.IPv6Net
     proc.run([*ip, "link", "set", BRIDGE, "up"])
 
 
+def cable(host: str) -> str:
+    """The name of a host's end at the bridge. systemd-nspawn gives the same ones, and the kernel takes 15 letters."""
+    name = f"vb-{host}"
+    return name if len(name) <= 15 else f"vb-{hashlib.sha256(host.encode()).hexdigest()[:12]}"
+
+
+def plug(netns: str, host: str) -> str:
+    """Makes a virtual machine's cable, and gives its name. (Containers bring their own.)"""
+    ip, name = ["ip", "-n", netns], cable(host)
+    proc.run([*ip, "tuntap", "add", "dev", name, "mode", "tap"])
+    proc.run([*ip, "link", "set", name, "master", BRIDGE, "up"])
+    return name
+
+
 def unplug(netns: str, host: str) -> None:
-    """Removes a host's cable. The kernel does so too, but only some time after the host's last process was reaped."""
+    """Removes a host's cable. The kernel does so with a container, but only some time after its last process was reaped."""
     ip = ["ip", "-n", netns, "link"]
-    if proc.run([*ip, "show", "dev", f"vb-{host}"], check=False).returncode == 0:
+    if proc.run([*ip, "show", "dev", cable(host)], check=False).returncode == 0:
         # Between the look and the deed the kernel may have been quicker; a cable that stays is what matters.
-        proc.run([*ip, "delete", "dev", f"vb-{host}"], check=False)
+        proc.run([*ip, "delete", "dev", cable(host)], check=False)
 
 
 def remove(netns: str) -> None:

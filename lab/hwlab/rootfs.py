@@ -1,12 +1,18 @@
-"""The root file system that all hosts of all labs share, read-only; made once and kept in the cache."""
+"""Root file systems of hosts: Debian, made once by mmdebstrap and kept in the cache under all that goes into them.
+
+Containers of all labs share one, read-only; what a virtual machine boots from is made of one like it (image.py).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
 import signal
 import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hwlab import proc
@@ -14,6 +20,7 @@ from hwlab.locks import locked
 from hwlab.ui import LabError, Progress, tail
 
 SUITE = "bookworm"
+VERSIONS = {"bookworm": "12", "trixie": "13"}
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 DEFAULT_SECURITY_MIRROR = "http://deb.debian.org/debian-security"
 
@@ -57,16 +64,20 @@ REPOSITORY_PACKAGES = (
     "util-linux",
 )
 
-# Units that wait for hardware, other hosts or the night, or that would speak to the lab's machine.
-MASKED_UNITS = (
+# Units that wait for the night, or for people.
+QUIET_UNITS = (
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
-    "console-getty.service",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
     "getty.target",
+)
+# Units that wait for hardware or other hosts, or that would speak to the lab's machine.
+MASKED_UNITS = (
+    *QUIET_UNITS,
+    "console-getty.service",
     "modprobe@configfs.service",
     "modprobe@dm_mod.service",
     "modprobe@drm.service",
@@ -84,7 +95,34 @@ MASKED_UNITS = (
     "systemd-timesyncd.service",
 )
 
+# What every host has.
 FILES: dict[str, str] = {
+    # Else sshd answers while PAM still refuses everyone but root ("System is booting up").
+    "/etc/systemd/system/ssh.service.d/hwlab.conf": """\
+[Unit]
+After=systemd-user-sessions.service hwlab-network.service
+""",
+    "/etc/ssh/sshd_config.d/hwlab.conf": """\
+PasswordAuthentication no
+PermitRootLogin no
+UseDNS no
+MaxSessions 100
+MaxStartups 100
+PrintMotd no
+AuthorizedKeysFile /etc/ssh/authorized_keys/%u
+""",
+    "/etc/sudoers.d/admin": "admin ALL=(ALL) NOPASSWD: ALL\n",
+    "/etc/apt/sources.list": "deb [trusted=yes] file:/var/local/apt ./\n",
+    "/etc/apt/apt.conf.d/hwlab": """\
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+""",
+    "/etc/default/locale": "LANG=C.UTF-8\n",
+    "/etc/systemd/journald.conf.d/hwlab.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=200M\nAudit=no\n",
+}
+# What a container has beyond it, since it shares its kernel.
+CONTAINER_FILES: dict[str, str] = {
     "/usr/local/lib/hwlab/writable": """\
 #!/bin/sh
 # nspawn mounts these read-only; a kubelet, a container runtime and sysctl need them as a real host has them.
@@ -142,29 +180,6 @@ ExecStart=/usr/local/lib/hwlab/network
 [Install]
 WantedBy=sysinit.target
 """,
-    # Else sshd answers while PAM still refuses everyone but root ("System is booting up").
-    "/etc/systemd/system/ssh.service.d/hwlab.conf": """\
-[Unit]
-After=systemd-user-sessions.service hwlab-network.service
-""",
-    "/etc/ssh/sshd_config.d/hwlab.conf": """\
-PasswordAuthentication no
-PermitRootLogin no
-UseDNS no
-MaxSessions 100
-MaxStartups 100
-PrintMotd no
-AuthorizedKeysFile /etc/ssh/authorized_keys/%u
-""",
-    "/etc/sudoers.d/admin": "admin ALL=(ALL) NOPASSWD: ALL\n",
-    "/etc/apt/sources.list": "deb [trusted=yes] file:/var/local/apt ./\n",
-    "/etc/apt/apt.conf.d/hwlab": """\
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-""",
-    "/etc/default/locale": "LANG=C.UTF-8\n",
-    "/etc/systemd/journald.conf.d/hwlab.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=200M\nAudit=no\n",
     # These two hold settings of the whole machine, which is not the host's to change.
     "/etc/sysctl.d/50-default.conf": "",
     "/etc/sysctl.d/50-pid-max.conf": "",
@@ -235,17 +250,36 @@ def mirrors() -> tuple[str, str]:
     )
 
 
-def recipe_hash(arch: str) -> str:
-    """Names the result by all that goes into it, so that a changed recipe makes a new root."""
-    parts = [SUITE, arch, *BASE_PACKAGES, "--", *REPOSITORY_PACKAGES, "--", *MASKED_UNITS, *ENABLED_UNITS]
-    parts += [*DPKG_OPTIONS, FETCH_REPOSITORY, FINISH]
-    parts += [f"{path}\0{text}\0{path in EXECUTABLE}" for path, text in sorted(FILES.items())]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+@dataclass(frozen=True)
+class Recipe:
+    """All that goes into a root file system."""
+
+    suite: str
+    packages: tuple[str, ...]
+    masked: tuple[str, ...]
+    enabled: tuple[str, ...]
+    files: Mapping[str, str]
+    executable: frozenset[str]
+    finish: str = FINISH
+
+    def hash(self, arch: str) -> str:
+        """Names the result, so that a changed recipe makes a new one."""
+        parts = [self.suite, arch, *self.packages, "--", *REPOSITORY_PACKAGES, "--", *self.masked, *self.enabled]
+        parts += [*DPKG_OPTIONS, FETCH_REPOSITORY, self.finish]
+        parts += [f"{path}\0{text}\0{path in self.executable}" for path, text in sorted(self.files.items())]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def container() -> Recipe:
+    """What containers share."""
+    return Recipe(
+        SUITE, BASE_PACKAGES, MASKED_UNITS, ENABLED_UNITS, {**FILES, **CONTAINER_FILES}, frozenset(EXECUTABLE)
+    )
 
 
 def directory(cache: Path, arch: str) -> Path:
-    """Where the cache has this recipe's result, once it's made."""
-    return cache / f"rootfs-{SUITE}-{arch}-{recipe_hash(arch)}"
+    """Where the cache has the containers' root file system, once it's made."""
+    return cache / f"rootfs-{SUITE}-{arch}-{container().hash(arch)}"
 
 
 def _apt_options() -> list[str]:
@@ -265,71 +299,84 @@ def _hook(script: str, **values: tuple[str, ...]) -> str:
     return script
 
 
-def _command(target: Path, overlay: Path, arch: str) -> list[str]:
+def _command(recipe: Recipe, target: Path, overlay: Path, arch: str) -> list[str]:
     mirror, security = mirrors()
     # In namespaces of its own: when this command is killed, all that mmdebstrap started or mounted is gone with it.
     command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "slave"]
     command += ["mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={arch}", "--format=directory"]
-    command += [f"--include={','.join(BASE_PACKAGES)}"]
+    command += [f"--include={','.join(recipe.packages)}"]
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in _apt_options()]
     command += [f"--customize-hook={_hook(FETCH_REPOSITORY, PACKAGES=REPOSITORY_PACKAGES)}"]
     command += [f'--customize-hook=cp -a "{overlay}/." "$1/"']
-    command += [f"--customize-hook={_hook(FINISH, MASKED=MASKED_UNITS, ENABLED=ENABLED_UNITS)}"]
+    command += [f"--customize-hook={_hook(recipe.finish, MASKED=recipe.masked, ENABLED=recipe.enabled)}"]
     # Without these two, mmdebstrap would empty the lists and the archive's place after the hooks.
     command += ["--skip=cleanup/apt"]
-    command += [SUITE, str(target), f"deb {mirror} {SUITE} main", f"deb {mirror} {SUITE}-updates main"]
-    command += [f"deb {security} {SUITE}-security main"]
+    suite = recipe.suite
+    command += [suite, str(target), f"deb {mirror} {suite} main", f"deb {mirror} {suite}-updates main"]
+    command += [f"deb {security} {suite}-security main"]
     return command
 
 
-def _write_files(target: Path) -> None:
-    for name, text in FILES.items():
+def _write_files(recipe: Recipe, target: Path) -> None:
+    for name, text in recipe.files.items():
         path = target / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        path.chmod(0o755 if name in EXECUTABLE else 0o644)
+        path.chmod(0o755 if name in recipe.executable else 0o644)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Removes what lies in the cache."""
     # One file system only: should anything be mounted below, it's not ours to empty.
     subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
 
 
-def ensure(cache: Path, progress: Progress) -> Path:
-    """Makes the root file system unless the cache has it; returns its directory."""
-    arch = architecture()
-    result = directory(cache, arch)
-    if result.is_dir():
-        return result
+def make(recipe: Recipe, making: Path, log: Path, progress: Progress) -> Path:
+    """Makes a root file system below a folder that is there for it, and returns its directory."""
+    overlay = making / "files"
+    _write_files(recipe, overlay)
+    with progress.step(f"hosts' root file system (Debian {recipe.suite}; once)"), log.open("wb") as out:
+        done = subprocess.run(
+            _command(recipe, making / "root", overlay, architecture()),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            check=False,
+            preexec_fn=lambda: proc.die_with_parent(signal.SIGKILL),
+        )
+    if done.returncode != 0:
+        raise LabError(
+            f"mmdebstrap could not make the hosts' root file system; the end of {log}:\n{tail(log)}\n"
+            "Is Debian's archive reachable? HARDWAY_LAB_DEBIAN_MIRROR and HARDWAY_LAB_DEBIAN_SECURITY_MIRROR"
+            " name other mirrors."
+        )
+    return making / "root"
+
+
+@contextlib.contextmanager
+def making(cache: Path, result: Path, progress: Progress) -> Iterator[Path | None]:
+    """Holds the cache's lock and gives a folder to make the result in; None when another lab has just made it."""
     cache.mkdir(parents=True, exist_ok=True)
-    with locked(cache / "rootfs.lock", progress, "another lab is making the hosts' root file system"):
+    with locked(cache / "rootfs.lock", progress, "another lab is making a root file system of hosts"):
         if result.is_dir():
-            return result
-        for left in cache.glob("rootfs-*.making"):  # we hold the lock: nobody is at work there
-            _remove(left)
-        making = result.with_suffix(".making")
-        making.mkdir()
-        making.chmod(0o755)
-        overlay = making / "files"
-        _write_files(overlay)
-        log = cache / "rootfs.log"
-        with progress.step(f"hosts' root file system (Debian {SUITE}; once)"), log.open("wb") as out:
-            command = _command(making / "root", overlay, arch)
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                check=False,
-                preexec_fn=lambda: proc.die_with_parent(signal.SIGKILL),
-            )
-        if done.returncode != 0:
-            raise LabError(
-                f"mmdebstrap could not make the hosts' root file system; the end of {log}:\n{tail(log)}\n"
-                "Is Debian's archive reachable? HARDWAY_LAB_DEBIAN_MIRROR and HARDWAY_LAB_DEBIAN_SECURITY_MIRROR"
-                " name other mirrors."
-            )
-        (making / "root").rename(result)
-        _remove(making)
+            yield None
+            return
+        # We hold the lock: nobody is at work in what was left by one that was killed.
+        for left in (*cache.glob("rootfs-*.making"), *cache.glob("vm-*.making")):
+            remove(left)
+        folder = result.with_name(result.name + ".making")
+        folder.mkdir()
+        folder.chmod(0o755)
+        yield folder
+        remove(folder)
+
+
+def ensure(cache: Path, progress: Progress) -> Path:
+    """Makes the containers' root file system unless the cache has it; returns its directory."""
+    result = directory(cache, architecture())
+    if not result.is_dir():
+        with making(cache, result, progress) as folder:
+            if folder:
+                make(container(), folder, cache / "rootfs.log", progress).rename(result)
     return result

@@ -16,16 +16,26 @@ from hwlab.ui import LabError, Progress
 # Command (or file) -> Debian's package that has it.
 _NEEDED = {
     "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "nsenter": "util-linux",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
-_ONLY_FOR_ROOTFS = {"mmdebstrap", "/usr/share/keyrings/debian-archive-keyring.gpg"}
+_ONLY_FOR_ROOTFS = {"mmdebstrap", "mkfs.ext4", "/usr/share/keyrings/debian-archive-keyring.gpg"}
+# What only one kind of host needs.
+_ONLY_FOR = {
+    "systemd-nspawn": "nspawn",
+    "mkfs.ext4": "vm",
+    "qemu-img": "vm",
+    "qemu-system-x86_64": "vm",
+}
 
 # Shared by all hosts of all labs, as they are one user to the kernel.
 _LEAST = {
@@ -48,10 +58,13 @@ _LOCK = RUN / "machine.lock"
 
 # Name -> what shows that the kernel has it, as a module or built in.
 _MODULES = {
-    "br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables",
-    "nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max",
-    "overlay": "/sys/module/overlay",
-    "vxlan": "/sys/module/vxlan",
+    "nspawn": {
+        "br_netfilter": "/proc/sys/net/bridge/bridge-nf-call-iptables",
+        "nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max",
+        "overlay": "/sys/module/overlay",
+        "vxlan": "/sys/module/vxlan",
+    },
+    "vm": {"tun": "/dev/net/tun"},
 }
 
 
@@ -61,30 +74,30 @@ def need_root() -> None:
         raise LabError("the lab's hosts need root on this machine: run it as root (for example: sudo make up)")
 
 
-def missing_packages(with_rootfs: bool) -> list[str]:
-    """Debian packages that this machine lacks."""
+def missing_packages(kind: str, with_rootfs: bool) -> list[str]:
+    """Debian packages that this machine lacks for hosts of this kind."""
     missing = set()
     for thing, package in _NEEDED.items():
-        if thing in _ONLY_FOR_ROOTFS and not with_rootfs:
+        if (thing in _ONLY_FOR_ROOTFS and not with_rootfs) or _ONLY_FOR.get(thing, kind) != kind:
             continue
         if not (Path(thing).exists() if thing.startswith("/") else shutil.which(thing)):
             missing.add(package)
     return sorted(missing)
 
 
-def ensure_packages(with_rootfs: bool, progress: Progress) -> None:
+def ensure_packages(kind: str, with_rootfs: bool, progress: Progress) -> None:
     """Installs what this machine lacks."""
-    missing = missing_packages(with_rootfs)
+    missing = missing_packages(kind, with_rootfs)
     if not missing:
         return
     with progress.step(f"installing {' '.join(missing)}"):
         packages.install(missing)
 
 
-def load_modules() -> None:
+def load_modules(kind: str) -> None:
     """Loads what hosts can't load themselves."""
     missing = []
-    for module, sign in _MODULES.items():
+    for module, sign in _MODULES[kind].items():
         if not Path(sign).exists() and shutil.which("modprobe"):
             proc.run(["modprobe", module], check=False)
         if not Path(sign).exists() and not _works(module):

@@ -84,7 +84,9 @@ class Bench:
     def boot(self) -> None:
         """Fresh hosts with what they will fetch in the machine's memory, and quiet again after their boot."""
         self.down()
-        subprocess.run([LAB, "hosts", "up", "--name", self.name, "--topology", str(self.inventory)], check=True)
+        subprocess.run(
+            [LAB, "hosts", "up", "--name", self.name, "--kind", "nspawn", "--topology", str(self.inventory)], check=True
+        )
         warm()
         settle()
 

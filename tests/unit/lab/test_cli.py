@@ -23,6 +23,8 @@ from hwlab.ui import LabError
         (["hosts", "down", "--name", "a"], {"hosts_verb": "down", "name": "a"}),
         (["stop", "--name", "a", "cp1"], {"verb": "stop", "name": "a", "host": ["cp1"], "all": False}),
         (["start", "--all"], {"verb": "start", "host": [], "all": True}),
+        (["up", "--kind", "vm", "--debian", "trixie"], {"kind": "vm", "debian": "trixie"}),
+        (["hosts", "up"], {"kind": None, "debian": None}),
         (["exec", "--", "ls", "--name", "b"], {"name": "default", "command": ["ls", "--name", "b"]}),
         (["exec", "--name", "a", "--", "ls", "-l"], {"name": "a", "command": ["ls", "-l"]}),
         (["ssh", "--name", "a", "cp1", "--", "ls", "-l"], {"host": "cp1", "command": ["ls", "-l"]}),
@@ -37,7 +39,9 @@ def test_options(words: list[str], expected: dict[str, object]) -> None:
     assert {key: options[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("words", [[], ["hosts"], ["fly"], ["up", "--kubernetes", "latest"], ["up", "--na", "x"]])
+@pytest.mark.parametrize(
+    "words", [[], ["hosts"], ["fly"], ["up", "--kubernetes", "latest"], ["up", "--na", "x"], ["up", "--kind", "pod"]]
+)
 def test_wrong_options_end_with_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.parse(words)

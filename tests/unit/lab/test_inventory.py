@@ -48,6 +48,13 @@ def test_hosts_of_several_versions_have_none_in_common() -> None:
         ({"a": {}}, "host a has no ansible_host"),
         ({"a": {"ansible_host": "10.0.0.1"}, "b": {"ansible_host": "10.0.0.1"}}, "a and b have the same"),
         ({"A_b": {"ansible_host": "10.0.0.1"}}, "can't be a host's name"),
+        (
+            {
+                "a": {"ansible_host": "10.0.0.1", "lab_kind": "vm"},
+                "b": {"ansible_host": "10.0.0.2", "lab_kind": "nspawn"},
+            },
+            "lab_kind must be the same for all hosts, not nspawn and vm",
+        ),
     ],
 )
 def test_what_a_lab_cannot_run_is_refused(hosts: dict[str, Any], words: str) -> None:
@@ -95,9 +102,9 @@ def test_messages_name_the_folder_as_it_was_given() -> None:
         inventory.parse("/tmp/t", listing())
 
 
-def written(lab: Lab, kubernetes: str | None = None) -> dict[str, Any]:
+def written(lab: Lab, kubernetes: str | None = None, kind: str = "nspawn") -> dict[str, Any]:
     topology = inventory.Topology("t", {"a": "10.0.0.2"}, None)
-    inventory.write(lab, topology, "http://10.0.0.1:8080", kubernetes)
+    inventory.write(lab, topology, kind, "http://10.0.0.1:8080", kubernetes)
     merged: dict[str, Any] = {}
     for path in sorted((lab.inventory / "group_vars" / "all").iterdir()):
         merged.update(yaml.safe_load(path.read_text()) or {})
@@ -129,6 +136,23 @@ def test_exceptions_are_merged_below_what_is_computed(lab: Lab) -> None:
     assert values["release__mirror_url"] == "http://10.0.0.1:8080"
     (lab.repository / "lab" / "exceptions.yml").unlink()
     assert "kubelet__x" not in written(lab)
+
+
+def test_virtual_machines_get_no_exceptions(lab: Lab) -> None:
+    (lab.repository / "lab" / "exceptions.yml").write_text("kubelet__x: {a: 1}\n")
+    assert "kubelet__x" in written(lab)
+    values = written(lab, kind="vm")
+    assert "kubelet__x" not in values
+    assert values["lab_kind"] == "vm"
+    # Not of the hosts: the lab makes release files itself, and its mirror tells their checksums.
+    assert values["release__checksums"] == "published"
+
+
+def test_which_hosts_an_inventory_wants() -> None:
+    host = {"ansible_host": "10.0.0.1"}
+    assert inventory.parse("t", listing(a=host)).kind is None
+    topology = inventory.parse("t", listing(a={**host, "lab_kind": "vm", "lab_debian": "trixie"}))
+    assert (topology.kind, topology.debian) == ("vm", "trixie")
 
 
 def test_control_sockets_fit_a_unix_socket_address(tmp_path: Path) -> None:

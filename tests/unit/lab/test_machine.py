@@ -29,10 +29,18 @@ def test_only_limits_that_are_too_low_are_raised() -> None:
 
 
 def test_another_recipe_makes_another_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = rootfs.recipe_hash("amd64")
-    assert rootfs.recipe_hash("amd64") == before != rootfs.recipe_hash("arm64")
+    before = rootfs.container().hash("amd64")
+    assert rootfs.container().hash("amd64") == before != rootfs.container().hash("arm64")
     monkeypatch.setattr(rootfs, "REPOSITORY_PACKAGES", (*rootfs.REPOSITORY_PACKAGES, "jq"))
-    assert rootfs.recipe_hash("amd64") != before
+    assert rootfs.container().hash("amd64") != before
+
+
+def test_each_kind_of_host_asks_for_its_own_packages_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system.shutil, "which", lambda name: None)
+    containers, machines = (set(system.missing_packages(kind, True)) for kind in ("nspawn", "vm"))
+    assert "systemd-container" in containers - machines
+    assert machines - containers == {"e2fsprogs", "qemu-system-x86", "qemu-utils"}
+    assert not {"mmdebstrap", "e2fsprogs"} & set(system.missing_packages("vm", False))
 
 
 def test_what_roles_install_is_not_there_before() -> None:
