@@ -18,12 +18,21 @@ MODULES_FILE = "/etc/modules-load.d/hardway-kubernetes.conf"
 SYSCTL_FILE = "/etc/sysctl.d/90-hardway-kubernetes.conf"
 PACKAGER_WAITS = 120  # seconds for another one to finish
 LISTS_SERVE = 3600  # seconds that package lists are taken for new
+# Families of distributions by what ID and ID_LIKE of os-release(5) say; the first that is known counts.
+PLATFORMS = {"debian": "debian", "ubuntu": "ubuntu", "rhel": "redhat", "centos": "redhat", "fedora": "redhat"}
 SWAP_MARK = "# swap is off for the kubelet (hardway.kubernetes): "
 
 
 def read(path):
     """A small file's text without white space around it, or an empty string."""
     return (read_bytes(path) or b"").decode("utf-8", "replace").strip()
+
+
+def platform_of(os_release):
+    """The family of a distribution and its name, from the text of os-release(5); the family is empty if it is unknown."""
+    words = dict(re.findall(r"""^(\w+)=["']?([^"'\n]*)""", os_release, re.MULTILINE))
+    ids = [words.get("ID", "")] + words.get("ID_LIKE", "").split()
+    return next((PLATFORMS[name] for name in ids if name in PLATFORMS), ""), words.get("PRETTY_NAME") or ids[0]
 
 
 def kernel_has(name):
@@ -80,7 +89,14 @@ class Host:
                     "has a clock that differs by %d s from the controller's; host__maximum_clock_skew allows %d. "
                     "Set its clock and see that its time service runs." % (skew, self.wish["maximum_clock_skew"])
                 )
-        found += self.lacking_modules()
+        family, distribution = platform_of(read("/etc/os-release"))
+        if self.wish["platform"] and family not in ("", self.wish["platform"]):
+            found.append(
+                "runs %s, and host__platform is %s. Set host__platform: %s for it."
+                % (distribution, self.wish["platform"], family)
+            )
+        if not self.missing_modules_package():
+            found += self.module_findings()
         if not read("/etc/machine-id"):
             found.append("has no machine id. Run: systemd-machine-id-setup")
         if not os.path.isdir("/run/systemd/system"):
@@ -111,9 +127,9 @@ class Host:
         listed = read("/lib/modules/%s/modules.dep" % platform.release())
         return bool(re.search(r"/%s\.ko" % name.replace("_", "[-_]"), listed))
 
-    def lacking_modules(self):
+    def module_findings(self):
         """Sentences about kernel modules that this host can't have; those that one setting needs stand in one sentence."""
-        lacking = [name for name in self.wish["modules"] if not kernel_has(name) and not self.loadable(name)]
+        lacking = self.lacking_modules()
         found = []
         for setting, names in self.wish["needed_by"].items():
             mine = [name for name in names if name in lacking]
@@ -161,21 +177,35 @@ class Host:
         """apt, dnf or nothing known."""
         return next((name for name, tool in (("apt", "apt-get"), ("dnf", "dnf")) if shutil.which(tool)), "")
 
+    def lacking_modules(self):
+        """Wished modules that the running kernel neither has nor finds."""
+        return [name for name in self.wish["modules"] if not kernel_has(name) and not self.loadable(name)]
+
+    def missing_modules_package(self):
+        """The package with more modules for the running kernel, where one is lacking that it may have; else an empty list."""
+        if not self.wish["kernel_modules_package"] or not self.lacking_modules():
+            return []
+        return self._not_installed(["%s-%s" % (self.wish["kernel_modules_package"], platform.release())])
+
     def missing_packages(self):
-        """Wished packages that are not installed."""
-        if not self.wish["packages"]:
+        """Packages to install."""
+        return self._not_installed(self.wish["packages"]) + self.missing_modules_package()
+
+    def _not_installed(self, names):
+        if not names:
             return []
         if self.package_manager() == "apt":
             command = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n"]
-            dummy, out, dummy = self.module.run_command(command + self.wish["packages"])
+            dummy, out, dummy = self.module.run_command(command + names)
             there = {line.split()[1] for line in out.splitlines() if line.startswith("installed ")}
         elif not shutil.which("rpm"):
             there = set()
         else:
-            command = ["rpm", "--query", "--queryformat", "%{NAME}\n"]
-            dummy, out, dummy = self.module.run_command(command + self.wish["packages"])
-            there = set(out.splitlines())  # "package x is not installed" is a line of its own
-        return [name for name in self.wish["packages"] if name not in there]
+            # A kernel's packages are asked for with their version. "package x is not installed" is a line of its own.
+            command = ["rpm", "--query", "--queryformat", "%{NAME}\n%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\n"]
+            dummy, out, dummy = self.module.run_command(command + names)
+            there = set(out.splitlines())
+        return [name for name in names if name not in there]
 
     def apply(self):
         """Modules, sysctls and swap."""
@@ -242,6 +272,8 @@ class Host:
                 msg="this host lacks %s, and its package manager is neither apt nor dnf. Install them yourself, or take "
                 "them out of the variables of role host." % ", ".join(missing)
             )
+        for name in sum((self.wish["wanted_services"].get(package, []) for package in missing), []):
+            self.module.run_command(["systemctl", "enable", "--now", name], check_rc=True)
 
     def _apt(self, missing):
         apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=%d" % PACKAGER_WAITS]
@@ -258,7 +290,8 @@ class Host:
         return any("_Packages" in name for name in there) and time.time() - os.stat(lists).st_mtime <= LISTS_SERVE
 
     def _packager(self, command, while_saying=()):
-        environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+        # needrestart, which Ubuntu has, would ask, or restart what it likes and when.
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C"}
         end = time.monotonic() + PACKAGER_WAITS
         while True:
             code, out, err = self.module.run_command(command, environ_update=environment)
@@ -314,6 +347,9 @@ SETTINGS_SPEC = {
     "modules": {"type": "list", "elements": "str", "default": []},
     "sysctls": {"type": "dict", "default": {}},
     "minimum_sysctls": {"type": "dict", "default": {}},
+    "platform": {"type": "str", "choices": ["debian", "ubuntu", "redhat"]},
+    "kernel_modules_package": {"type": "str", "default": ""},
+    "wanted_services": {"type": "dict", "default": {}},
     "swap": {"type": "str", "choices": ["off", "keep"], "default": "off"},
     "unwanted_services": {"type": "dict", "default": {}},
     "packages": {"type": "list", "elements": "str", "default": []},

@@ -20,6 +20,20 @@ attributes:
     description: Shows settings before and after.
     support: full
 options:
+  platform:
+    description: The family of distributions that the other options are meant for. A host of another known family is unfit.
+    type: str
+    choices: [debian, ubuntu, redhat]
+  kernel_modules_package:
+    description:
+      - The beginning of the name of the package that has more modules for one kernel; C(-) and the running kernel's release follow.
+      - It is installed where one of O(modules) is lacking.
+    type: str
+    default: ""
+  wanted_services:
+    description: By package, units that are started and enabled once it was installed, because they do not start with it.
+    type: dict
+    default: {}
   state:
     description: Whether to look, to set, or to take the settings' files and masks away. Packages stay.
     type: str

@@ -7,7 +7,8 @@ import json
 import pytest
 from lab_cluster import ETCDCTL, HOSTS, HOSTVARS, KEYED, SERVERS, UNITS, group
 
-ROOTS = ("containerd", "kubelet", "flanneld")
+PROXY = next(iter(HOSTVARS.values()), {}).get("kube_proxy__mode", "nftables")
+ROOTS = ("containerd", "kubelet", "flanneld", *(("kube-proxy",) if PROXY != "nftables" else ()))
 ON = [(unit, host) for unit, names in UNITS.items() for host in names]
 SIGNERS = list(dict.fromkeys(SERVERS + group("kube_controller_manager")))
 

@@ -383,3 +383,71 @@ def test_a_balancer_that_nobody_is_at(machine: Machine, tmp_path: Path, monkeypa
     (found,) = findings(machine, endpoint=wish)
     assert "reaches nobody at cluster_api_endpoint 192.0.2.1:6443 (No route to host)" in found
     assert findings(machine, endpoint={**wish, "answers_when_empty": False}) == []
+
+
+# ---- families of distributions ----
+
+OS_RELEASE = {
+    "debian": 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nNAME="Debian GNU/Linux"\nID=debian\n',
+    "ubuntu": 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nID=ubuntu\nID_LIKE=debian\n',
+    "mint": 'PRETTY_NAME="Linux Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"\n',
+    "raspbian": "PRETTY_NAME='Raspbian GNU/Linux 12'\nID=raspbian\nID_LIKE=debian\n",
+    "rhel": 'ID="rhel"\nID_LIKE="fedora"\nPRETTY_NAME="Red Hat Enterprise Linux 10.1"\n',
+    "rocky": 'ID="rocky"\nID_LIKE="rhel centos fedora"\nPRETTY_NAME="Rocky Linux 9.6 (Blue Onyx)"\n',
+    "fedora": 'ID=fedora\nPRETTY_NAME="Fedora Linux 43"\n',
+    "arch": "ID=arch\n",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "family"),
+    [
+        ("debian", "debian"),
+        ("raspbian", "debian"),
+        ("ubuntu", "ubuntu"),
+        ("mint", "ubuntu"),
+        ("rhel", "redhat"),
+        ("rocky", "redhat"),
+        ("fedora", "redhat"),
+        ("arch", ""),
+        ("nothing", ""),
+    ],
+)
+def test_a_distribution_is_of_the_first_family_that_it_names(machine: Machine, distribution: str, family: str) -> None:
+    module = machine.host.load("module_utils", "host_settings")
+    assert module.platform_of(OS_RELEASE[distribution])[0] == family
+
+
+def test_a_host_of_another_family_is_told_which_value_fits(machine: Machine) -> None:
+    machine.write("/etc/os-release", OS_RELEASE["rocky"])
+    (found,) = findings(machine, platform="debian")
+    assert found == "runs Rocky Linux 9.6 (Blue Onyx), and host__platform is debian. Set host__platform: redhat for it."
+    assert findings(machine, platform="redhat") == []
+    assert findings(machine) == []
+
+
+def test_a_family_that_is_not_known_is_taken_as_it_is_said_to_be(machine: Machine) -> None:
+    machine.write("/etc/os-release", OS_RELEASE["arch"])
+    assert findings(machine, platform="debian") == []
+
+
+def test_a_module_that_another_package_brings_is_no_finding(machine: Machine) -> None:
+    """The package for the running kernel is to be installed; once it is there, what is still lacking is a finding."""
+    wish = {"modules": ["ip_set"], "kernel_modules_package": "kernel-modules-extra"}
+    package = f"kernel-modules-extra-{os.uname().release}"
+    machine.programs |= {"dnf", "rpm"}
+    machine.programs.discard("apt-get")
+    machine.commands.answers["rpm"] = (1, f"package {package} is not installed\n", "")
+    result = machine.run("inspected", **wish)
+    assert (result["findings"], result["missing_packages"]) == ([], [package])
+    machine.commands.answers["rpm"] = (0, f"kernel-modules-extra\n{package}\n", "")
+    result = machine.run("inspected", **wish)
+    assert result["missing_packages"] == []
+    assert "without ip_set" in result["findings"][0]
+
+
+def test_where_no_module_lacks_no_package_with_modules_is_asked_for(machine: Machine) -> None:
+    result = machine.run("inspected", modules=["overlay"], kernel_modules_package="linux-modules-extra")
+    assert result["missing_packages"] == []
+    assert not [line for line in machine.commands.ran if line.startswith("dpkg-query")]

@@ -116,7 +116,11 @@ def test_the_packager_asks_nobody_anything(machine: Machine, monkeypatch: pytest
 
     monkeypatch.setattr(basic.AnsibleModule, "run_command", run_command)
     machine.run()
-    assert environments["apt-get"] == {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    assert environments["apt-get"] == {
+        "DEBIAN_FRONTEND": "noninteractive",
+        "NEEDRESTART_SUSPEND": "1",
+        "LC_ALL": "C",
+    }
 
 
 @pytest.mark.parametrize("programs", [{"apt-get"}, {"dnf", "rpm"}])
@@ -196,3 +200,31 @@ def test_lists_that_another_apt_holds_are_waited_for(machine: Machine, monkeypat
     monkeypatch.setattr(module, "time", clock)
     assert machine.run()["changed"]
     assert len(slept) == 2
+
+
+# ---- families of distributions ----
+
+
+def test_packages_of_the_rpm_family_are_found_by_name_and_by_version(machine: Machine) -> None:
+    """A kernel's packages are asked for with their version: another kernel's serve nothing."""
+    machine.programs = {"dnf", "rpm"}
+    told = "chrony\nchrony-4.5-1.el9.x86_64\nkernel-modules-extra\nkernel-modules-extra-5.14.0-1.el9.x86_64\n"
+    machine.commands.answers["rpm"] = (
+        1,
+        told + "package kernel-modules-extra-5.14.0-2.el9.x86_64 is not installed\n",
+        "",
+    )
+    result = machine.run(packages=["chrony", "kernel-modules-extra-5.14.0-1.el9.x86_64"])
+    assert not result["changed"]
+    machine.run(packages=["chrony", "kernel-modules-extra-5.14.0-2.el9.x86_64"])
+    assert machine.packager() == ["dnf --assumeyes install kernel-modules-extra-5.14.0-2.el9.x86_64"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_services_that_do_not_start_with_their_package_are_started(machine: Machine, check: bool) -> None:
+    machine.programs = {"dnf", "rpm"}
+    wanted = {"socat": ["socatd.service"], "conntrack": ["conntrackd.service"]}
+    machine.run(check=check, wanted_services=wanted)
+    started = [line for line in machine.commands.ran if line.startswith("systemctl")]
+    # What was installed before is left as its administrator wants it.
+    assert started == ([] if check else ["systemctl enable --now socatd.service"])

@@ -1,0 +1,161 @@
+"""A cluster on virtual machines: what a container, which shares its kernel, can't show. The power cut comes last."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import platform
+
+import pytest
+import yaml
+from lab_cluster import (
+    HOSTS,
+    HOSTVARS,
+    IMAGE,
+    NODES,
+    REPOSITORY,
+    SERVERS,
+    await_whole,
+    changed,
+    green,
+    lab,
+    roll_out,
+)
+
+EXCEPTIONS = yaml.safe_load((REPOSITORY / "lab" / "exceptions.yml").read_text())
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_it_is_a_machine_of_its_own(on, name):
+    """A kernel of its own, which is the distribution's, and cgroup v2 alone."""
+    host = on(name)
+    assert host.check_output("systemd-detect-virt --vm") in ("qemu", "kvm")
+    assert host.run("systemd-detect-virt --container").stdout.strip() == "none"
+    release = host.check_output("uname -r")
+    assert release != platform.release()
+    assert host.file(f"/lib/modules/{release}").is_directory
+    assert host.check_output("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
+    wished = os.environ.get("HARDWAY_LAB_DEBIAN", "bookworm")
+    assert f"VERSION_CODENAME={wished}" in host.check_output("cat /etc/os-release")
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_none_of_the_labs_exceptions_is_in_its_inventory(name):
+    """What containers of the lab must be forgiven is set here as on users' hosts."""
+    assert EXCEPTIONS
+    assert set(EXCEPTIONS) & set(HOSTVARS[name]) == set()
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_what_containers_are_forgiven_is_so_here(on, name):
+    """Scores for the kernel's choice under memory pressure, its parameters, and the kubelet's own settings."""
+    host = on(name)
+    for unit in ("kubelet", "containerd"):
+        pid = host.check_output(f"systemctl show -P MainPID {unit}")
+        assert host.check_output(f"cat /proc/{pid}/oom_score_adj") == "-999"
+    for key, value in {
+        "vm.overcommit_memory": 1,
+        "vm.panic_on_oom": 0,
+        "kernel.panic": 10,
+        "kernel.panic_on_oops": 1,
+        "net.bridge.bridge-nf-call-iptables": 1,
+    }.items():
+        assert host.sysctl(key) == value, key
+    config = yaml.safe_load(host.check_output("cat /etc/kubernetes/kubelet/config.yaml"))
+    assert config["protectKernelDefaults"] is True
+    assert "featureGates" not in config
+    assert "oomScoreAdj" not in config
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_pods_are_in_cgroup_v2_with_their_limits(on, kubectl, name):
+    """A pod's limit of memory is the kernel's; without it the kubelet's promise would be empty."""
+    host = on(name)
+    namespace = f"limits-{name}"
+    kubectl("create", "namespace", namespace)
+    overrides = {
+        "spec": {
+            "nodeName": name,
+            "containers": [
+                {
+                    "name": "web",
+                    "image": IMAGE,
+                    "command": ["/agnhost", "pause"],
+                    "resources": {"limits": {"memory": "96Mi", "cpu": "100m"}},
+                }
+            ],
+        }
+    }
+    kubectl("-n", namespace, "run", "web", f"--image={IMAGE}", f"--overrides={json.dumps(overrides)}")
+    kubectl("-n", namespace, "wait", "pod/web", "--for=condition=Ready", "--timeout=120s")
+    limits = host.check_output("find /sys/fs/cgroup/kubepods.slice -name memory.max -exec cat '{}' +").split()
+    kubectl("delete", "namespace", namespace, "--wait=false")
+    assert str(96 << 20) in limits
+
+
+@pytest.mark.skipif(HOSTVARS[NODES[0]].get("kube_proxy__mode") != "ipvs", reason="for kube-proxy in mode ipvs")
+@pytest.mark.parametrize("name", NODES)
+def test_services_are_in_the_kernels_ipvs_table(on, kubectl, name):
+    """Each Service's address is a virtual server with a real server for each of its ready endpoints."""
+    host = on(name)
+    table: dict[str, list[str]] = {}
+    for line in host.check_output("cat /proc/net/ip_vs").splitlines():
+        words = line.split()
+        if words[0] in ("TCP", "UDP"):
+            servers = table.setdefault(f"{words[0]} {words[1]}", [])
+        elif words[0] == "->" and ":" in words[1] and words[1] != "RemoteAddress:Port":
+            servers.append(words[1])
+    services = json.loads(kubectl("-n", "kube-system", "get", "service", "kube-dns", "-o", "json"))
+    slices = json.loads(
+        kubectl("-n", "kube-system", "get", "endpointslices", "-l", "kubernetes.io/service-name=kube-dns", "-o", "json")
+    )
+    address = services["spec"]["clusterIP"]
+    pods = {one for item in slices["items"] for point in item["endpoints"] for one in point["addresses"]}
+    assert pods
+
+    def written(text: str, port: int) -> str:
+        return f"{int(ipaddress.IPv4Address(text)):08X}:{port:04X}"
+
+    assert {entry.split(":")[0] for entry in table[f"UDP {written(address, 53)}"]} == {
+        written(pod, 0).split(":")[0] for pod in pods
+    }
+    assert f"{address}/32" in host.check_output("ip -brief address show dev kube-ipvs0")
+
+
+def test_swap_is_turned_off_by_a_run(on, playbook):
+    """Now and at the next boot; containers have none of their own."""
+    host = on(NODES[0])
+    host.check_output("fallocate -l 64M /swap.img && chmod 600 /swap.img && mkswap /swap.img && swapon /swap.img")
+    host.check_output("echo '/swap.img none swap sw 0 0' >>/etc/fstab")
+    result = green(playbook, "site.yml", "--tags", "host")
+    assert changed(result.stdout)[NODES[0]] == 1, result.stdout[-4000:]
+    assert host.check_output("cat /proc/swaps").splitlines()[1:] == []
+    assert host.run("grep -E '^[^#].*swap' /etc/fstab").stdout == ""
+
+
+class TestPowerCut:
+    """All machines lose their power at once, and get it back."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    def cut(self, kubectl, playbook):
+        """Something is in the API and runs on a node before it; afterwards all is whole again, without a run."""
+        kubectl("create", "configmap", "before-the-cut", "--from-literal=kept=yes")
+        lab("stop", "--all")
+        lab("start", "--all")
+        await_whole(playbook)
+
+    def test_what_was_written_is_there(self, kubectl):
+        """etcd had answered, so it is on the disk."""
+        assert "yes" in kubectl("get", "configmap", "before-the-cut", "-o", "jsonpath={.data.kept}")
+
+    def test_new_pods_run(self, kubectl):
+        """API, controllers, scheduler and nodes work."""
+        roll_out(kubectl, "after-the-cut")
+
+    def test_a_run_finds_nothing_to_do(self, playbook):
+        """Kernel modules, parameters, cables of pods and services came back by themselves."""
+        result = green(playbook, "site.yml")
+        assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
+        assert set(changed(result.stdout)) == set(HOSTS)
+        assert SERVERS
