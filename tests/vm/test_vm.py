@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import platform
+from pathlib import Path
 
 import pytest
 import yaml
@@ -36,7 +37,7 @@ def test_it_is_a_machine_of_its_own(on, name):
     assert release != platform.release()
     assert host.file(f"/lib/modules/{release}").is_directory
     assert host.check_output("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
-    wished = os.environ.get("HARDWAY_LAB_DEBIAN", "bookworm")
+    wished = json.loads((Path(os.environ["LAB_DIR"]) / "lab.json").read_text())["debian"]
     assert f"VERSION_CODENAME={wished}" in host.check_output("cat /etc/os-release")
 
 
