@@ -141,7 +141,10 @@ def control_path(lab: Lab, address: str = "%h") -> str:
 def connection(lab: Lab, kind: str) -> dict[str, Any]:
     """The connection variables of all hosts."""
     shared = f"-oControlMaster=auto -oControlPersist=120s -oControlPath={control_path(lab)}"
+    # A virtual machine without KVM that has little of the machine for itself asks sudo for longer than Ansible waits.
+    patience = {"ansible_ssh_timeout": 60} if kind == "vm" else {}
     return {
+        **patience,
         "ansible_user": USER,
         "ansible_ssh_private_key_file": str(lab.key),
         "ansible_become": True,

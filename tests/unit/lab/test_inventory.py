@@ -144,6 +144,8 @@ def test_virtual_machines_get_no_exceptions(lab: Lab) -> None:
     values = written(lab, kind="vm")
     assert "kubelet__x" not in values
     assert values["lab_kind"] == "vm"
+    assert values["ansible_ssh_timeout"] > 10  # Ansible's own, which containers keep
+    assert "ansible_ssh_timeout" not in written(lab)
     # Not of the hosts: the lab makes release files itself, and its mirror tells their checksums.
     assert values["release__checksums"] == "published"
 
