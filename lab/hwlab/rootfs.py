@@ -308,7 +308,8 @@ def _command(recipe: Recipe, target: Path, overlay: Path, arch: str) -> list[str
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in _apt_options()]
     command += [f"--customize-hook={_hook(FETCH_REPOSITORY, PACKAGES=REPOSITORY_PACKAGES)}"]
-    command += [f'--customize-hook=cp -a "{overlay}/." "$1/"']
+    # A file may stand where the distribution has a link to nothing yet.
+    command += [f'--customize-hook=cp -a --remove-destination "{overlay}/." "$1/"']
     command += [f"--customize-hook={_hook(recipe.finish, MASKED=recipe.masked, ENABLED=recipe.enabled)}"]
     # Without these two, mmdebstrap would empty the lists and the archive's place after the hooks.
     command += ["--skip=cleanup/apt"]
