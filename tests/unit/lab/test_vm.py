@@ -139,7 +139,7 @@ def test_a_hosts_own_files_are_an_archive_that_cpio_reads(tmp_path: Path) -> Non
 def test_hardware_addresses_are_a_hosts_own_and_stay() -> None:
     assert vm.mac("cp1") == vm.mac("cp1") != vm.mac("cp2")
     assert vm.mac("cp1").startswith("52:54:00:")
-    assert vm.mac("cp1") in vm.network_file("cp1", "10.0.0.2", 24, "10.0.0.1")[1]
+    assert vm.mac("cp1") in vm.network_file("cp1", [("10.0.0.2/24", "10.0.0.1")])[1]
 
 
 @pytest.mark.parametrize("host", ["a", "worker10", "a-very-long-name-of-a-host"])
