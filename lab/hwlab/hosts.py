@@ -138,8 +138,8 @@ def create(
     record = {
         "kind": kind,
         "address": addresses[name],
-        "address_v6": second.get(name),
         "hosts": dict(addresses),
+        "hosts_v6": dict(second),
     }
     record |= KINDS[kind].create(disk, base, _own_files(lab, name, KINDS[kind], addresses, second))
     proc.write_atomic(_record(lab, name), json.dumps(record) + "\n")
@@ -158,7 +158,7 @@ def power_on(lab: Lab, name: str) -> None:
     cgroups.kill(lab.id, name)
     network.unplug(lab.netns, name)
     kind = _kind(record)
-    command = kind.command(lab, name, record, _own_files(lab, name, kind, record["hosts"]))
+    command = kind.command(lab, name, record, _own_files(lab, name, kind, record["hosts"], record.get("hosts_v6", {})))
     if cgroups.unified() and Path("/run/systemd/system").is_dir():
         # Not tried on the machines that build this project, which have version 1: systemd makes a group of the host's
         # own and leaves all below it to the host.
@@ -264,7 +264,8 @@ def ensure(
     second = second or {}
     for name in made(lab):
         record = _read_record(lab, name)
-        same = (record.get("address"), record.get("address_v6")) == (addresses.get(name), second.get(name))
+        had = (record.get("address"), record.get("hosts_v6", {}).get(name))
+        same = had == (addresses.get(name), second.get(name))
         if not same or dict(addresses) != record.get("hosts"):
             if same and name in addresses:
                 _update_names(lab, name, addresses)
