@@ -1,0 +1,223 @@
+"""A running cluster changes from one kind of balancer to another: nginx, a balancer of somebody else's, and both.
+
+Somebody else's balancer is an HAProxy with the configuration that docs/load-balancers.md shows, beside the first balancer of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+import yaml
+from lab_asker import Asker
+from lab_cluster import BALANCERS, HOSTVARS, REPOSITORY, VIRTUAL_ADDRESS, await_whole, changed, green, group, lab
+
+pytestmark = [
+    pytest.mark.skipif(not BALANCERS, reason="no host balances for others here"),
+    pytest.mark.usefixtures("healed"),
+]
+SERVERS, WORKER = group("kube_apiserver"), group("worker")[0]
+WAITS_AT_MOST = 5.0  # seconds, as long as any loss may take
+THEIRS = "somebodys-balancer"
+THEIR_PORT = 8443
+WHERE = BALANCERS[0] if BALANCERS else ""
+
+
+def url(name: str) -> str:
+    """An API server by itself."""
+    return f"https://{HOSTVARS[name]['ansible_host']}:6443"
+
+
+def endpoint() -> str:
+    """Where somebody else's balancer listens."""
+    return f"{HOSTVARS[WHERE]['ansible_host']}:{THEIR_PORT}"
+
+
+def longest(asker: Asker, what: str, record_property) -> float:
+    """The longest time in seconds without a good answer, told."""
+    gap = asker.end()
+    print(f"{what}: a client waited {gap:.1f} s at the most, {len(asker.failed)} requests failed")
+    record_property(what, round(gap, 1))
+    return gap
+
+
+def asking(url: str) -> Asker:
+    """A client that has had good answers already."""
+    asker = Asker(WORKER, url)
+    asker.start()
+    time.sleep(3)
+    return asker
+
+
+def documented(pool: list[str]) -> str:
+    """The documentation's own configuration with this lab's port and these servers."""
+    text = (REPOSITORY / "docs" / "load-balancers.md").read_text()
+    config = re.search(r"^```\n(frontend kube-apiserver\n.*?)^```", text, re.M | re.S)[1]
+    assert "bind :6443\n" in config
+    config = config.replace("bind :6443", f"bind :{THEIR_PORT}")
+    config = re.sub(r"^  server .*\n", "", config, flags=re.M)
+    return config + "".join(f"  server {name} {HOSTVARS[name]['ansible_host']}:6443\n" for name in pool)
+
+
+@pytest.fixture
+def theirs(on):
+    """Starts somebody else's balancer with a configuration, again with another; it ends with the test."""
+    host = on(WHERE)
+
+    def start(config: str) -> None:
+        host.run(f"systemctl stop {THEIRS}")
+        host.check_output("mkdir -p /etc/haproxy && cp /etc/kubernetes/pki/ca.crt /etc/haproxy/kubernetes-ca.crt")
+        host.check_output("printf %s %s > /etc/haproxy/theirs.cfg", "%s", config)
+        host.check_output("haproxy -c -f /etc/haproxy/theirs.cfg")
+        host.check_output(f"systemd-run --collect --unit={THEIRS} haproxy -db -f /etc/haproxy/theirs.cfg")
+
+    yield start
+    host.run(f"systemctl stop {THEIRS}")
+    host.check_output("rm -f /etc/haproxy/theirs.cfg /etc/haproxy/kubernetes-ca.crt")
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Variables as options of ansible-playbook."""
+
+    def write(**variables: object) -> list[str]:
+        (tmp_path / "kind.json").write_text(json.dumps(variables))
+        return ["-e", f"@{tmp_path / 'kind.json'}"]
+
+    return write
+
+
+def external(told, **more: object) -> list[str]:
+    """What a user of somebody else's balancer sets."""
+    return told(
+        load_balancer__kind="external", cluster_api_endpoint=endpoint(), cluster_load_balancer_group="nobody", **more
+    )
+
+
+def server_of(on, name: str) -> str:
+    """Where a node's kubelet asks."""
+    config = yaml.safe_load(on(name).file("/etc/kubernetes/kubelet/kubeconfig").content_string)
+    return config["clusters"][0]["cluster"]["server"]
+
+
+def test_nginx_in_place_of_haproxy(on, playbook, told, record_property):
+    """The pair is changed one host at a time; then it does what HAProxy does, with each kind of loss."""
+    extra = told(load_balancer__kind="nginx")
+    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    green(playbook, "site.yml", *extra)
+    assert longest(asker, "haproxy becomes nginx", record_property) < WAITS_AT_MOST
+    for name in BALANCERS:
+        assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
+        assert "haproxy" not in on(name).check_output("ps -u load-balancer -o comm=")
+    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
+    await_whole(playbook, *extra)
+
+    def loses(what: str) -> float:
+        time.sleep(10)
+        return longest(asker, what, record_property)
+
+    server, host = SERVERS[0], on(SERVERS[0])
+    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    host.check_output("systemctl stop kube-apiserver")
+    try:
+        assert loses("nginx, an API server ended") < 2.0
+        assert asker.failed == []
+    finally:
+        host.check_output("systemctl start kube-apiserver")
+    await_whole(playbook, *extra)
+
+    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    lab("stop", server)
+    try:
+        assert loses("nginx, an API server's host lost") < WAITS_AT_MOST
+    finally:
+        lab("start", server)
+    await_whole(playbook, *extra)
+
+    (holder,) = [name for name in BALANCERS if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
+    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    lab("stop", holder)
+    try:
+        assert loses("nginx, a balancer's host lost") < WAITS_AT_MOST
+    finally:
+        lab("start", holder)
+    await_whole(playbook, *extra)
+
+
+def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, record_property):
+    """Configured as documented, it is all that nodes and people ask; an API server that ends costs no request."""
+    theirs(documented(SERVERS))
+    extra = external(told)
+    green(playbook, "site.yml", *extra)
+    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{endpoint()}"}
+    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
+    result = green(playbook, "playbooks/verify.yml", *extra)
+    answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
+    assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
+
+    asker = asking(f"https://{endpoint()}")
+    on(SERVERS[0]).check_output("systemctl stop kube-apiserver")
+    try:
+        time.sleep(10)
+        assert longest(asker, "external, an API server ended", record_property) < 2.0
+        assert asker.failed == []
+    finally:
+        on(SERVERS[0]).check_output("systemctl start kube-apiserver")
+    await_whole(playbook, *extra)
+
+
+def test_a_balancer_that_checks_too_little_is_found(playbook, theirs, told):
+    """With a TCP connect only it sends clients to servers that aren't ready; with one server it does not balance."""
+    theirs(documented(SERVERS))
+    extra = external(told)
+    green(playbook, "site.yml", *extra)
+    blind = re.sub(r"  option httpchk.*\n", "", documented(SERVERS)).replace(
+        "check check-ssl verify required ca-file ", "check #"
+    )
+    theirs(blind)
+    result = playbook("playbooks/verify.yml", *extra)
+    assert result.returncode == 2
+    assert f"has not asked the API server {url(SERVERS[0])}" in result.stdout, result.stdout[-4000:]
+    theirs(documented(SERVERS[:1]))
+    result = playbook("playbooks/verify.yml", *extra)
+    assert result.returncode == 2
+    assert f"has not asked the API server {url(SERVERS[0])}" not in result.stdout, result.stdout[-4000:]
+    assert f"has not asked the API server {url(SERVERS[1])}" in result.stdout, result.stdout[-4000:]
+
+
+@pytest.mark.parametrize("address", ["192.168.60.99:8443", "192.168.60.12:22"])
+def test_an_address_where_no_balancer_answers(playbook, told, address):
+    """Nothing is changed, and the words say what is wrong with the address."""
+    extra = told(load_balancer__kind="external", cluster_api_endpoint=address, cluster_load_balancer_group="nobody")
+    result = playbook("site.yml", *extra)
+    assert result.returncode == 2
+    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
+    assert f"cluster_api_endpoint {address}" in result.stdout, result.stdout[-4000:]
+
+
+def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, record_property):
+    """People ask at theirs, which asks the pair; nodes ask at the pair's own address; a balancer of the pair is lost."""
+    theirs(documented(BALANCERS))
+    extra = told(
+        load_balancer__kind="hybrid",
+        cluster_api_endpoint=endpoint(),
+        load_balancer__pair_port=6443,
+        virtual_address__address=VIRTUAL_ADDRESS,
+    )
+    green(playbook, "site.yml", *extra)
+    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{VIRTUAL_ADDRESS}:6443"}
+    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
+    result = green(playbook, "playbooks/verify.yml", *extra)
+    answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
+    assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
+
+    asker = asking(f"https://{endpoint()}")
+    lab("stop", BALANCERS[1])
+    try:
+        time.sleep(10)
+        assert longest(asker, "hybrid, a host of the pair lost", record_property) < WAITS_AT_MOST
+    finally:
+        lab("start", BALANCERS[1])
+    await_whole(playbook, *extra)
