@@ -11,7 +11,7 @@ ADDRESSES = {variables["ansible_host"]: name for name, variables in HOSTVARS.ite
 STORE = [ADDRESSES.get(f"192.168.60.1{number}") for number in (1, 2, 3)]
 SHOP, BOX = ADDRESSES.get("192.168.60.21"), ADDRESSES.get("192.168.60.22")
 pytestmark = [
-    pytest.mark.last,
+    pytest.mark.bare,
     pytest.mark.skipif(None in (*STORE, SHOP, BOX), reason="the repository's hosts are those of the stacked lab"),
 ]
 ETCDCTL = (
