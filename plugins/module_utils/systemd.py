@@ -29,6 +29,7 @@ class Unit:
 
     def __init__(self, module, name, properties=None):
         self.module = module
+        self.service = name
         self.name = name + ".service"
         self.path = "%s/%s" % (UNIT_DIRECTORY, self.name)
         self.inputs_path = "/var/lib/hardway/%s.inputs" % name

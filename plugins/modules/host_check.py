@@ -243,7 +243,7 @@ class Check:
             if not unit.running or unit.properties.get("ActiveState") == "failed":
                 self.findings.append(
                     "%s is %s. Its last log lines: %s. Look at: journalctl -u %s; then run site.yml."
-                    % (unit.name, unit.state, " | ".join(unit.last_lines(3)) or "none", unit.name[:-8])
+                    % (unit.name, unit.state, " | ".join(unit.last_lines(3)) or "none", unit.service)
                 )
 
     def probes(self):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from lab_asker import Asker
+from lab_asker import asking
 from lab_cluster import BALANCERS, VIRTUAL_ADDRESS, await_whole, changed, group, lab, processes, restarted
 
 pytestmark = pytest.mark.skipif(not BALANCERS, reason="no host balances for others here")
@@ -28,21 +28,10 @@ def holder(on, names: list[str] = BALANCERS) -> str:
 @pytest.fixture
 def asker():
     """A client on a worker, at the address that all share, which has had good answers before the test begins."""
-    found = Asker(WORKER)
-    found.start()
-    time.sleep(3)
+    found = asking(WORKER)
     yield found
     if found.is_alive():
         found.end()
-
-
-def waited(asker: Asker, what: str, record_property) -> float:
-    """The longest time in seconds without a good answer, told."""
-    time.sleep(10)
-    gap = asker.end()
-    print(f"{what}: a client waited {gap:.1f} s at the most, {len(asker.failed)} requests failed")
-    record_property(what, round(gap, 1))
-    return gap
 
 
 def test_a_balancers_host_without_power(asker, on, playbook, record_property):
@@ -52,7 +41,7 @@ def test_a_balancers_host_without_power(asker, on, playbook, record_property):
     before = processes(on, rest)
     lab("stop", lost)
     try:
-        gap = waited(asker, "a balancer's host lost", record_property)
+        gap = asker.longest_wait("a balancer's host lost", record_property)
         now = holder(on, [name for name in BALANCERS if name != lost])
         assert gap < MOVES_WITHIN
         result = playbook("site.yml")
@@ -70,14 +59,14 @@ def test_a_balancers_host_without_power(asker, on, playbook, record_property):
 def test_a_balancer_whose_process_is_killed(asker, on, record_property):
     """The process comes back by itself; before it does, the address has moved or nobody noticed."""
     on(holder(on)).check_output("systemctl kill --signal=KILL load-balancer")
-    assert waited(asker, "a balancer's process killed", record_property) < MOVES_WITHIN
+    assert asker.longest_wait("a balancer's process killed", record_property) < MOVES_WITHIN
 
 
 def test_keepalived_killed(asker, on, record_property):
     """It had no time to give the address back: the unit does."""
     name = holder(on)
     on(name).check_output("systemctl kill --signal=KILL virtual-address")
-    assert waited(asker, "keepalived killed", record_property) < MOVES_WITHIN
+    assert asker.longest_wait("keepalived killed", record_property) < MOVES_WITHIN
     assert holder(on)
 
 
@@ -86,7 +75,7 @@ def test_an_address_that_is_moved_on_purpose(asker, on, record_property):
     name = holder(on)
     on(name).check_output("systemctl stop virtual-address")
     try:
-        assert waited(asker, "the address moved on purpose", record_property) < 2.0
+        assert asker.longest_wait("the address moved on purpose", record_property) < 2.0
         assert holder(on) != name
     finally:
         on(name).check_output("systemctl start virtual-address")
@@ -96,7 +85,7 @@ def test_an_api_server_that_is_killed(asker, on, record_property):
     """Its host refuses connections, and the balancer takes another server for them."""
     on(SERVER).check_output("systemctl kill --signal=KILL kube-apiserver; systemctl stop kube-apiserver")
     try:
-        assert waited(asker, "an API server killed", record_property) < MOVES_WITHIN
+        assert asker.longest_wait("an API server killed", record_property) < MOVES_WITHIN
     finally:
         on(SERVER).check_output("systemctl start kube-apiserver")
 
@@ -105,7 +94,7 @@ def test_an_api_server_that_ends(asker, on, record_property):
     """It says so for a while before it stops listening: no request fails."""
     on(SERVER).check_output("systemctl stop kube-apiserver")
     try:
-        assert waited(asker, "an API server ended", record_property) < 2.0
+        assert asker.longest_wait("an API server ended", record_property) < 2.0
         assert asker.failed == []
     finally:
         on(SERVER).check_output("systemctl start kube-apiserver")
@@ -115,7 +104,7 @@ def test_an_api_servers_host_without_power(asker, playbook, record_property):
     """Nobody refuses anything: the balancer notices by itself."""
     lab("stop", SERVER)
     try:
-        assert waited(asker, "an API server's host lost", record_property) < MOVES_WITHIN
+        assert asker.longest_wait("an API server's host lost", record_property) < MOVES_WITHIN
     finally:
         lab("start", SERVER)
     await_whole(playbook)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 import yaml
-from lab_asker import Asker
+from lab_asker import asking
 from lab_cluster import BALANCERS, HOSTVARS, REPOSITORY, VIRTUAL_ADDRESS, await_whole, changed, green, group, lab
 
 pytestmark = [
@@ -33,22 +32,6 @@ def url(name: str) -> str:
 def endpoint() -> str:
     """Where somebody else's balancer listens."""
     return f"{HOSTVARS[WHERE]['ansible_host']}:{THEIR_PORT}"
-
-
-def longest(asker: Asker, what: str, record_property) -> float:
-    """The longest time in seconds without a good answer, told."""
-    gap = asker.end()
-    print(f"{what}: a client waited {gap:.1f} s at the most, {len(asker.failed)} requests failed")
-    record_property(what, round(gap, 1))
-    return gap
-
-
-def asking(url: str) -> Asker:
-    """A client that has had good answers already."""
-    asker = Asker(WORKER, url)
-    asker.start()
-    time.sleep(3)
-    return asker
 
 
 def documented(pool: list[str]) -> str:
@@ -105,42 +88,38 @@ def server_of(on, name: str) -> str:
 def test_nginx_in_place_of_haproxy(on, playbook, told, record_property):
     """The pair is changed one host at a time; then it does what HAProxy does, with each kind of loss."""
     extra = told(load_balancer__kind="nginx")
-    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     green(playbook, "site.yml", *extra)
-    assert longest(asker, "haproxy becomes nginx", record_property) < WAITS_AT_MOST
+    assert asker.longest_wait("haproxy becomes nginx", record_property, looks_on=0) < WAITS_AT_MOST
     for name in BALANCERS:
         assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
         assert "haproxy" not in on(name).check_output("ps -u load-balancer -o comm=")
     assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
     await_whole(playbook, *extra)
 
-    def loses(what: str) -> float:
-        time.sleep(10)
-        return longest(asker, what, record_property)
-
     server, host = SERVERS[0], on(SERVERS[0])
-    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     host.check_output("systemctl stop kube-apiserver")
     try:
-        assert loses("nginx, an API server ended") < 2.0
+        assert asker.longest_wait("nginx, an API server ended", record_property) < 2.0
         assert asker.failed == []
     finally:
         host.check_output("systemctl start kube-apiserver")
     await_whole(playbook, *extra)
 
-    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     lab("stop", server)
     try:
-        assert loses("nginx, an API server's host lost") < WAITS_AT_MOST
+        assert asker.longest_wait("nginx, an API server's host lost", record_property) < WAITS_AT_MOST
     finally:
         lab("start", server)
     await_whole(playbook, *extra)
 
     (holder,) = [name for name in BALANCERS if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
-    asker = asking(f"https://{VIRTUAL_ADDRESS}:6443")
+    asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     lab("stop", holder)
     try:
-        assert loses("nginx, a balancer's host lost") < WAITS_AT_MOST
+        assert asker.longest_wait("nginx, a balancer's host lost", record_property) < WAITS_AT_MOST
     finally:
         lab("start", holder)
     await_whole(playbook, *extra)
@@ -157,11 +136,10 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, record_propert
     answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
     assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
 
-    asker = asking(f"https://{endpoint()}")
+    asker = asking(WORKER, f"https://{endpoint()}")
     on(SERVERS[0]).check_output("systemctl stop kube-apiserver")
     try:
-        time.sleep(10)
-        assert longest(asker, "external, an API server ended", record_property) < 2.0
+        assert asker.longest_wait("external, an API server ended", record_property) < 2.0
         assert asker.failed == []
     finally:
         on(SERVERS[0]).check_output("systemctl start kube-apiserver")
@@ -213,11 +191,10 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, re
     answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
     assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
 
-    asker = asking(f"https://{endpoint()}")
+    asker = asking(WORKER, f"https://{endpoint()}")
     lab("stop", BALANCERS[1])
     try:
-        time.sleep(10)
-        assert longest(asker, "hybrid, a host of the pair lost", record_property) < WAITS_AT_MOST
+        assert asker.longest_wait("hybrid, a host of the pair lost", record_property) < WAITS_AT_MOST
     finally:
         lab("start", BALANCERS[1])
     await_whole(playbook, *extra)
