@@ -10,7 +10,6 @@ import re
 
 import pytest
 import yaml
-from lab_asker import asking
 from lab_cluster import BALANCERS, HOSTVARS, REPOSITORY, VIRTUAL_ADDRESS, await_whole, changed, green, group, lab
 
 pytestmark = [
@@ -19,6 +18,7 @@ pytestmark = [
 ]
 SERVERS, WORKER = group("kube_apiserver"), group("worker")[0]
 WAITS_AT_MOST = 5.0  # seconds, as long as any loss may take
+LOOKS_ON = 10  # seconds
 THEIRS = "somebodys-balancer"
 THEIR_PORT = 8443
 WHERE = BALANCERS[0] if BALANCERS else ""
@@ -85,12 +85,12 @@ def server_of(on, name: str) -> str:
     return config["clusters"][0]["cluster"]["server"]
 
 
-def test_nginx_in_place_of_haproxy(on, playbook, told, record_property):
+def test_nginx_in_place_of_haproxy(on, playbook, told, asking):
     """The pair is changed one host at a time; then it does what HAProxy does, with each kind of loss."""
     extra = told(load_balancer__kind="nginx")
     asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     green(playbook, "site.yml", *extra)
-    assert asker.longest_wait("haproxy becomes nginx", record_property, looks_on=0) < WAITS_AT_MOST
+    assert asker.longest_wait("haproxy becomes nginx") < WAITS_AT_MOST
     for name in BALANCERS:
         assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
         assert "haproxy" not in on(name).check_output("ps -u load-balancer -o comm=")
@@ -101,7 +101,7 @@ def test_nginx_in_place_of_haproxy(on, playbook, told, record_property):
     asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     host.check_output("systemctl stop kube-apiserver")
     try:
-        assert asker.longest_wait("nginx, an API server ended", record_property) < 2.0
+        assert asker.longest_wait("nginx, an API server ended", LOOKS_ON) < 2.0
         assert asker.failed == []
     finally:
         host.check_output("systemctl start kube-apiserver")
@@ -110,7 +110,7 @@ def test_nginx_in_place_of_haproxy(on, playbook, told, record_property):
     asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     lab("stop", server)
     try:
-        assert asker.longest_wait("nginx, an API server's host lost", record_property) < WAITS_AT_MOST
+        assert asker.longest_wait("nginx, an API server's host lost", LOOKS_ON) < WAITS_AT_MOST
     finally:
         lab("start", server)
     await_whole(playbook, *extra)
@@ -119,13 +119,13 @@ def test_nginx_in_place_of_haproxy(on, playbook, told, record_property):
     asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     lab("stop", holder)
     try:
-        assert asker.longest_wait("nginx, a balancer's host lost", record_property) < WAITS_AT_MOST
+        assert asker.longest_wait("nginx, a balancer's host lost", LOOKS_ON) < WAITS_AT_MOST
     finally:
         lab("start", holder)
     await_whole(playbook, *extra)
 
 
-def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, record_property):
+def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, asking):
     """Configured as documented, it is all that nodes and people ask; an API server that ends costs no request."""
     theirs(documented(SERVERS))
     extra = external(told)
@@ -139,7 +139,7 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, record_propert
     asker = asking(WORKER, f"https://{endpoint()}")
     on(SERVERS[0]).check_output("systemctl stop kube-apiserver")
     try:
-        assert asker.longest_wait("external, an API server ended", record_property) < 2.0
+        assert asker.longest_wait("external, an API server ended", LOOKS_ON) < 2.0
         assert asker.failed == []
     finally:
         on(SERVERS[0]).check_output("systemctl start kube-apiserver")
@@ -175,7 +175,7 @@ def test_an_address_where_no_balancer_answers(playbook, told, address):
     assert f"cluster_api_endpoint {address}" in result.stdout, result.stdout[-4000:]
 
 
-def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, record_property):
+def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, asking):
     """People ask at theirs, which asks the pair; nodes ask at the pair's own address; a balancer of the pair is lost."""
     theirs(documented(BALANCERS))
     extra = told(
@@ -194,7 +194,7 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, re
     asker = asking(WORKER, f"https://{endpoint()}")
     lab("stop", BALANCERS[1])
     try:
-        assert asker.longest_wait("hybrid, a host of the pair lost", record_property) < WAITS_AT_MOST
+        assert asker.longest_wait("hybrid, a host of the pair lost", LOOKS_ON) < WAITS_AT_MOST
     finally:
         lab("start", BALANCERS[1])
     await_whole(playbook, *extra)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab_cluster import INVENTORY, REPOSITORY, connect, group
+from lab_asker import ASKS_BEFORE, Asker
+from lab_cluster import BALANCED_API, INVENTORY, REPOSITORY, connect, group
 from lab_elsewhere import Elsewhere
 
 
@@ -74,6 +76,22 @@ def healed(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> Iterato
     yield
     result = playbook("site.yml")
     assert result.returncode == 0, result.stdout[-4000:]
+
+
+@pytest.fixture
+def asking(record_property: Callable[[str, Any], None]) -> Iterator[Callable[..., Asker]]:
+    """Starts clients on hosts, which have asked for a while when it returns; they end with the test."""
+    askers: list[Asker] = []
+
+    def _asking(name: str, url: str = BALANCED_API) -> Asker:
+        askers.append(Asker(name, url, record_property))
+        askers[-1].start()
+        time.sleep(ASKS_BEFORE)
+        return askers[-1]
+
+    yield _asking
+    for asker in askers:
+        asker.end()
 
 
 @pytest.fixture(scope="session")
