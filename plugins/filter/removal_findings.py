@@ -13,7 +13,7 @@ description:
 positional: groups, names, cluster_name
 options:
   _input:
-    description: What was asked for - hosts, data, dead, bare_pods, confirm, limit and authorities.
+    description: What was asked for - hosts, data, dead, bare_pods, confirm, limit, authorities and outside.
     type: dict
     required: true
   groups:

@@ -12,11 +12,11 @@ description:
   - A play's hosts are worked out before any host's variables are known. So the names of groups (C(cluster_etcd_group) and so
     on) are read from extra variables and from C(vars) of the play or of C(import_playbook), never from the inventory.
   - Groups that the inventory does not have are left out. An inventory that has none of them is an error, since a playbook
-    would end well and have done nothing; one without any group is not, as there is none in a check of the syntax.
+    would end well and have done nothing; one without any host is not, as there is none in a check of the syntax.
   - Hosts with an API server come first, so that what runs once asks there.
 options:
   _terms:
-    description: Not used.
+    description: Parts, such as V(kube_apiserver), whose group must have hosts, since a play is for it alone and would be passed over.
     type: list
     elements: str
     required: false
@@ -52,13 +52,22 @@ class LookupModule(LookupBase):
             str(self._templar.template(variables.get("cluster_%s_group" % part, part), fail_on_undefined=True))
             for part in PARTS
         ]
-        present = set(variables.get("groups") or {}) - ANSIBLES_OWN
+        groups = variables.get("groups") or {}
+        present = set(groups) - ANSIBLES_OWN
         found = [name for name in dict.fromkeys(names) if name in present]
-        if present and not found:
+        if (present or groups.get("all")) and not found:
             raise AnsibleLookupError(
                 "the inventory has none of the groups %s, so there is no host to work on. Name your groups so, put yours into "
                 "them as children, or tell their names with -e or with vars of import_playbook, such as "
                 "cluster_etcd_group (docs/reuse.md). The inventory's own variables are not known yet where a play "
                 "looks for its hosts." % ", ".join(dict.fromkeys(names))
+            )
+        empty = [names[PARTS.index(part)] for part in terms if not groups.get(names[PARTS.index(part)])]
+        if found and empty:
+            raise AnsibleLookupError(
+                "the inventory has no host in the group %s, and nothing can be done without one. Put hosts into it; or, if your "
+                "group has another name, tell it with -e or with vars of import_playbook, such as cluster_kube_apiserver_group "
+                "(docs/reuse.md). The inventory's own variables are not known yet where a play looks for its hosts."
+                % ", ".join(empty)
             )
         return [":".join(found or names)]

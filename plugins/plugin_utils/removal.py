@@ -32,7 +32,8 @@ def wrong_request(wish, groups, names, cluster_name):
     """Sentences by host ('' for all) about what the inventory alone shows.
 
     :arg wish: dict with hosts, data, dead and bare_pods (each a text with commas or a list), confirm (str), limit (str: what
-        --limit was given) and authorities (bool: whether the cluster's are on the controller).
+        --limit was given), authorities (bool: whether the cluster's are on the controller) and outside (sentences about hosts
+        that the playbook's plays do not have).
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
     :arg cluster_name: the cluster's name.
@@ -86,6 +87,14 @@ def wrong_request(wish, groups, names, cluster_name):
         say(
             "", "--limit %s leaves hosts out, and those that stay must hear of it. Run without --limit." % wish["limit"]
         )
+    if not groups.get(names["kube_apiserver"]):
+        say(
+            "",
+            "the group %s has no hosts, and one with an API server must say who may leave. Put them into it, or set "
+            "cluster_kube_apiserver_group to the name of yours, with -e." % names["kube_apiserver"],
+        )
+    for sentence in wish["outside"]:
+        say("", sentence)
     if not wish["authorities"]:
         say(
             "",
@@ -117,23 +126,45 @@ def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods):
     :arg hostvars: Ansible's hostvars, with what ping said of each in __cluster__answer.
     :arg nodes: hosts that are nodes.
     :arg dead, bare_pods: hosts that were named so, as host_names() takes them.
-    :returns: by host: dict with node (its node's name, or None), answers, dead and bare_pods (bool), and look, the node as the
+    :returns: by host: dict with node (its node's name, or None), answers, dead and bare_pods (bool), wrong (why nothing can be done
+        on a host that answers, or None), gone (bool: it is off for good, or all of it was removed), and look, the node as the
         node_drain module is asked about it, or None.
     """
     found = {}
     for host in leaving:
         variables = hostvars[host]
-        answers = not (variables.get("__cluster__answer") or {}).get("unreachable")
+        answer = variables.get("__cluster__answer") or {}
+        answers = not answer.get("unreachable")
         named_dead = host in host_names(dead)
         node = (variables.get("cluster_node_name") or host.lower()) if host in nodes else None
         found[host] = {
             "node": node,
             "answers": answers,
+            "wrong": None if not answers or "ping" in answer else answer.get("msg") or "it was not asked",
+            "gone": not answers or variables.get("__cluster__stage") == "removed",
             "dead": named_dead,
             "bare_pods": host in host_names(bare_pods),
             "look": {"name": node, "dead": named_dead and not answers} if node else None,
         }
     return found
+
+
+def not_let_go(hosts, hostvars, stages):
+    """Sentences by host that was not let go far enough.
+
+    :arg hosts: names of hosts that leave.
+    :arg hostvars: Ansible's hostvars, with how far each was let go in __cluster__stage.
+    :arg stages: those that allow the next step, such as ["drained"].
+    """
+    return {
+        host: [
+            "the cluster has not let it go: a step before this one failed, or no host was there to do it. Mend what the messages "
+            "above name, and run again, for all hosts. If they name nothing: plays know the groups by their usual names, or by "
+            "those that are told with -e or with vars of import_playbook (docs/reuse.md)."
+        ]
+        for host in hosts
+        if hostvars[host].get("__cluster__stage") not in stages
+    }
 
 
 def departure(hosts, nodes, etcd, peers):
@@ -169,6 +200,11 @@ def departure(hosts, nodes, etcd, peers):
 
 def _why_not(host, told, node):
     """Sentences about one host and its node."""
+    if told.get("wrong"):
+        return [
+            "answers, and nothing can be done on it (%s). Mend that (sudo, Python: ansible -b -m ping %s), or switch it off and "
+            "name it in remove_dead, and run again." % (" ".join(str(told["wrong"]).split())[:400], host)
+        ]
     if not told["answers"] and not told["dead"]:
         return [
             "does not answer, so nothing can be stopped on it. Bring it up; or, if it is off for good, say so: "

@@ -86,7 +86,7 @@ def test_a_pair_of_balancers_under_another_name(tmp_path):
     assert plays(*RENAMED, "-i", str(more), "hardway.kubernetes.site")[0] == PLANT | {"door1", "door2"}
 
 
-@pytest.mark.parametrize("name", ["site", "reset"])
+@pytest.mark.parametrize("name", ["site", "reset", "remove_node"])
 def test_names_in_the_inventory_are_told(name, tmp_path):
     """Roles would know them, and plays would not."""
     inventory = tmp_path / "hosts.yml"
@@ -94,12 +94,24 @@ def test_names_in_the_inventory_are_told(name, tmp_path):
     inventory.write_text(text)
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "all.yml").write_text("{cluster_name: plant, cluster_etcd_group: stores}\n")
-    output = refused("-i", str(inventory), f"hardway.kubernetes.{name}", "-e", "reset_confirm=plant")
+    output = refused("-i", str(inventory), f"hardway.kubernetes.{name}", "-e", "reset_confirm=plant", "-e", "remove_hosts=etcd1")
     assert "etcd1, etcd2, etcd3: in the cluster's groups, but in none of the playbook's plays" in output
     assert "tell them with -e or with vars of import_playbook" in output
 
 
-@pytest.mark.parametrize("name", ["site", "verify", "reset"])
+@pytest.mark.parametrize("name", ["site", "remove_node"])
+def test_a_name_in_the_inventory_that_only_api_servers_have_is_told(name, tmp_path):
+    """Their hosts are in other groups as well, and the play for them alone would be passed over."""
+    text = (REPOSITORY / "inventory" / "stacked" / "hosts.yml").read_text().replace("    kube_apiserver:", "    masters:")
+    (tmp_path / "hosts.yml").write_text(text)
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text("{cluster_name: plant, cluster_kube_apiserver_group: masters}\n")
+    result = ansible("-i", str(tmp_path / "hosts.yml"), f"hardway.kubernetes.{name}", "-e", "remove_hosts=worker2")
+    assert result.returncode not in (0, 2)
+    assert "no host in the group kube_apiserver" in re.sub(r"\s+", " ", result.stderr)
+
+
+@pytest.mark.parametrize("name", ["site", "verify", "reset", "remove_node"])
 def test_an_inventory_with_none_of_the_groups(name):
     """A playbook that would do nothing says so."""
     result = ansible("-i", "store/hosts.yml", f"hardway.kubernetes.{name}")

@@ -16,6 +16,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 OFF = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_host": "127.0.0.1"}
 
 
@@ -37,16 +38,13 @@ class Cluster:
             }
         self.pki_dir = pki.folder
 
-    def describe(self, off: str) -> None:
-        """Write the inventory: this host does not answer, all others are this machine."""
-        here = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
-            "cluster_address": "127.0.0.1",
-        }
-        hosts = {name: dict(here) for name in ("cp1", "cp2", "cp3", "worker1", "worker2")}
+    def describe(self, off: str, other: dict[str, dict[str, Any]] | None = None) -> None:
+        """Write the inventory: this host does not answer, all others are this machine; other variables of some of them."""
+        hosts = {name: {**HERE, "cluster_address": "127.0.0.1"} for name in ("cp1", "cp2", "cp3", "worker1", "worker2")}
         address = {"cp1": "192.168.60.11", "worker2": "192.168.60.22"}[off]
         hosts[off] = {**OFF, "cluster_address": address}
+        for name, variables in (other or {}).items():
+            hosts[name].update(variables)
         more = {
             "ansible_become": False,
             "cluster_controller_dir": str(Path(self.pki_dir).parent),
@@ -110,3 +108,47 @@ def test_a_control_plane_host_that_is_off_for_good(cluster: Cluster) -> None:
     assert "cp1: can't leave etcd: of the 2 members that would be left 1 serve, and 2 must." in refused.output
     assert cluster.etcd.verbs() == []
     assert cluster.api.writes() == []
+
+
+# ---- what failed before does not let a later step begin ----
+
+
+def test_a_member_that_did_not_leave_keeps_its_host(cluster: Cluster) -> None:
+    """One host with an API server is lost already: Ansible does not end the run where the last one fails as well."""
+    cluster.describe("cp1", {"cp2": OFF})
+    cluster.etcd.refusals["remove"] = [(400, "etcdserver: not now")]
+    result = cluster.run("-e", "remove_hosts=cp1", "-e", "remove_dead=cp1")
+    assert result.code != 0, result.output
+    assert "etcdserver: not now" in result.output
+    assert "Nothing is removed. What earlier steps did stays as it is" in result.output
+    assert "- cp1: the cluster has not let it go" in result.output
+    assert "cp1: out of the cluster" not in result.output
+    assert "/api/v1/nodes/cp1" in cluster.api.objects
+
+
+def test_without_the_groups_names_no_host_is_touched(cluster: Cluster) -> None:
+    """With --limit no play of the cluster's has a host; the host's own plays have."""
+    cluster.describe("worker2")
+    names = ["-e", "cluster_kube_node_group=others"]
+    result = cluster.run("-e", "remove_hosts=worker2", "--limit", "worker2", *names)
+    assert (result.code, result.changed) == (2, 0), result.output
+    assert "- worker2: the cluster has not let it go" in result.output
+    assert "by those that are told with -e" in result.output
+
+
+def test_a_host_that_answers_and_can_not_be_worked_on_stays(cluster: Cluster) -> None:
+    cluster.describe("worker2", {"worker2": {**HERE, "ansible_python_interpreter": "/nonexistent/python"}})
+    result = cluster.run("-e", "remove_hosts=worker2", "-e", "remove_dead=worker2")
+    assert (result.code, result.changed) == (2, 0), result.output
+    assert "worker2: answers, and nothing can be done on it (" in result.output
+    assert cluster.api.writes() == []
+
+
+def test_pods_of_a_host_that_could_not_end_them_are_not_given_up(cluster: Cluster) -> None:
+    """It answers, is named dead, and its removal fails. Nothing is really done: the host is this machine."""
+    cluster.describe("worker2", {"worker2": {**HERE, "kubelet__data_dir": "{{ nobody_knows }}"}})
+    result = cluster.run("-e", "remove_hosts=worker2", "-e", "remove_dead=worker2", "--check", "--diff")
+    assert (result.code, result.changed) == (2, 0), result.output
+    assert "nobody_knows" in result.output
+    assert "out of service" not in result.output
+    assert "worker2: out of the cluster" not in result.output

@@ -13,12 +13,13 @@ from ansible.template import Templar, trust_as_template
 USUAL = ["kube_apiserver", "etcd", "kube_controller_manager", "kube_scheduler", "kube_node"]
 
 
-def look(groups: list[str], **names: str) -> str:
+def look(groups: list[str] | dict[str, list[str]], *parts: str, **names: str) -> str:
     variables: dict[str, Any] = {name: trust_as_template(value) for name, value in names.items()}
     variables["groups"] = {name: [] for name in ["all", "ungrouped", *groups]}
+    variables["groups"].update(groups if isinstance(groups, dict) else {})
     templar = Templar(loader=DataLoader(), variables=variables)
     plugin = lookup_loader.get("hardway.kubernetes.cluster_hosts", loader=DataLoader(), templar=templar)
-    (pattern,) = plugin.run([], variables=variables)
+    (pattern,) = plugin.run(list(parts), variables=variables)
     return pattern
 
 
@@ -54,3 +55,22 @@ def test_an_inventory_with_none_of_them_is_an_error_in_words() -> None:
 
 def test_without_an_inventory_there_is_nothing_to_tell() -> None:
     assert look([]) == ":".join([*USUAL, "load_balancer"])
+
+
+def test_hosts_in_no_group_are_an_inventory_too() -> None:
+    """As with -i h1,h2, on which every play would be passed over."""
+    with pytest.raises(AnsibleLookupError, match="none of the groups kube_apiserver"):
+        look({"all": ["h1", "h2"], "ungrouped": ["h1", "h2"]})
+
+
+def test_a_part_that_must_have_hosts() -> None:
+    """Else its play is passed over: the group has another name in the inventory's variables, or nobody is in it."""
+    assert look({"etcd": ["e1"], "kube_apiserver": ["a1"]}, "kube_apiserver") == "kube_apiserver:etcd"
+    named = {"cluster_kube_apiserver_group": "masters"}
+    assert look({"etcd": ["e1"], "masters": ["a1"]}, "kube_apiserver", **named) == "masters:etcd"
+    for groups in ({"etcd": ["e1"], "masters": ["a1"]}, {"etcd": ["e1"], "kube_apiserver": []}):
+        with pytest.raises(AnsibleLookupError) as error:
+            look(groups, "kube_apiserver")
+        for word in ("no host in the group kube_apiserver", "-e or with vars of import_playbook", "docs/reuse.md"):
+            assert word in str(error.value)
+    assert look([], "kube_apiserver") == ":".join([*USUAL, "load_balancer"])

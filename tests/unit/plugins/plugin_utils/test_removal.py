@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.hardway.kubernetes.plugins.filter.departure import FilterModule as Departure
+from ansible_collections.hardway.kubernetes.plugins.filter.not_let_go import FilterModule as NotLetGo
 from ansible_collections.hardway.kubernetes.plugins.filter.removal_findings import FilterModule as Findings
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.removal import (
     departure,
     departure_words,
     host_names,
     leaving_hosts,
+    not_let_go,
     wrong_request,
 )
 
@@ -37,6 +39,7 @@ def asked(**more: Any) -> dict[str, Any]:
         "confirm": "",
         "limit": "",
         "authorities": True,
+        "outside": [],
     }
     return {**wish, **more}
 
@@ -99,6 +102,7 @@ def test_hosts_of_any_part_may_go(more: dict[str, Any]) -> None:
         ({"data": "worker2"}, "", "Give the name of the cluster that is meant: -e remove_confirm=example."),
         ({"data": "worker2", "confirm": "other"}, "", "remove_confirm is 'other'"),
         ({"limit": "worker2"}, "", "--limit worker2 leaves hosts out"),
+        ({"outside": ["cp1: in none of the plays."]}, "", "cp1: in none of the plays."),
         ({"authorities": False}, "", "the folder of the cluster's authorities is not on this controller"),
     ],
 )
@@ -107,6 +111,11 @@ def test_a_wrong_request_says_what_to_change(more: dict[str, Any], host: str, wo
     assert list(found) == [host]
     (sentence,) = found[host]
     assert words in sentence
+
+
+def test_without_api_servers_nobody_says_who_may_leave() -> None:
+    (sentence,) = wrong_request(asked(), {**GROUPS, "kube_apiserver": []}, PARTS, "example")[""]
+    assert "the group kube_apiserver has no hosts" in sentence
 
 
 def test_data_goes_once_the_cluster_is_named() -> None:
@@ -164,12 +173,52 @@ def test_what_is_known_of_hosts_comes_from_the_inventory_and_one_ping() -> None:
         "worker2": {
             "node": "node2",
             "answers": False,
+            "wrong": None,
+            "gone": True,
             "dead": True,
             "bare_pods": False,
             "look": {"name": "node2", "dead": True},
         },
-        "ETCD9": {"node": None, "answers": True, "dead": False, "bare_pods": False, "look": None},
+        "ETCD9": {
+            "node": None,
+            "answers": True,
+            "wrong": None,
+            "gone": False,
+            "dead": False,
+            "bare_pods": False,
+            "look": None,
+        },
     }
+
+
+def test_a_host_is_gone_once_it_is_off_or_all_of_it_is_removed() -> None:
+    """One that answered, is named dead and failed meanwhile may still run its pods: nobody gives them up."""
+    answer = {"ping": "pong"}
+    hostvars = {
+        "off": {"__cluster__answer": {"unreachable": True}, "__cluster__stage": "left"},
+        "failed": {"__cluster__answer": answer, "__cluster__stage": "left"},
+        "removed": {"__cluster__answer": answer, "__cluster__stage": "removed"},
+        "never_asked": {},
+    }
+    found = leaving_hosts(hostvars, hostvars, [], "off,failed", "")
+    assert [host for host, told in found.items() if told["gone"]] == ["off", "removed"]
+
+
+def test_a_host_that_was_not_let_go_is_not_touched() -> None:
+    hostvars = {"a": {"__cluster__stage": "left"}, "b": {"__cluster__stage": "drained"}, "c": {}}
+    assert list(not_let_go(hostvars, hostvars, ["left"])) == ["b", "c"]
+    assert list(not_let_go(hostvars, hostvars, ["drained"])) == ["a", "c"]
+    assert "a step before this one failed" in NotLetGo().filters()["not_let_go"](["c"], hostvars, ["left"])["c"][0]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_an_answer_that_is_a_failure_is_none(dead: bool) -> None:
+    """Neither can anything be removed there, nor is it off."""
+    hostvars = {"worker2": {"__cluster__answer": {"failed": False, "msg": "sudo: a password\nis required"}}}
+    hosts = leaving_hosts(["worker2"], hostvars, ["worker2"], "worker2" if dead else "", "")
+    for seen in ({"worker2": node()}, {"worker2": node(ready=False, pods=["a/b"])}, {}):
+        (sentence,) = departure(hosts, seen, None, {})["findings"]["worker2"]
+        assert sentence.startswith("answers, and nothing can be done on it (sudo: a password is required). Mend that")
 
 
 def test_a_living_node_is_drained_and_a_dead_one_given_up() -> None:
