@@ -76,7 +76,7 @@ class ActionModule(TurnsAction):
             told = self._module("look")
             if told.get("failed") or told.get("unreachable"):
                 return dict(told, changed=bool(left))
-            order, findings = departures(told["seen"], args["leaving"])
+            order, findings = departures(told["seen"], args["leaving"], args["peers"].values(), args["names"])
             if findings:
                 sentences = sorted(" ".join(sentences) for sentences in findings.values())
                 return {"failed": True, "changed": bool(left), "left": left, "diff": diff, "msg": " ".join(sentences)}

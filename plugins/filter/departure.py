@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - From what was seen of the hosts, their nodes and etcd before anything is changed.
-positional: nodes, etcd, peers
+positional: nodes, etcd, peers, staying
 options:
   _input:
     description: By host that is to leave, its node's name and whether it answers, is named dead, and may lose bare pods.
@@ -28,6 +28,11 @@ options:
     description: By host that leaves and may be a member of etcd, its address for other members.
     type: dict
     required: true
+  staying:
+    description: Such addresses of the members that stay.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""

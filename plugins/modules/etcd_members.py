@@ -69,12 +69,17 @@ options:
     description: By host that is to leave, its address for other members. For O(state=absent).
     type: dict
     default: {}
+  names:
+    description: By host that is to leave, its member's name. For O(state=absent).
+    type: dict
+    default: {}
   seen:
     description: By host, the results of O(state=inspected); those that did not answer are missing. For O(state=present).
     type: dict
     default: {}
   peers:
-    description: By host of the group, its address for other members. For O(state=present).
+    description: By host of the group, its address for other members; those that stay with O(state=absent), which need it
+      as O(state=present) does.
     type: dict
     default: {}
   token:
@@ -165,6 +170,7 @@ def main():
             passphrase={"type": "str", "no_log": True},
             state={"type": "str", "choices": ["inspected", "present", "absent"], "default": "inspected"},
             leaving={"type": "dict", "default": {}},
+            names={"type": "dict", "default": {}},
             seen={"type": "dict", "default": {}},
             peers={"type": "dict", "default": {}},
             token={"type": "str", "default": "etcd", "no_log": False},

@@ -141,11 +141,13 @@ def _move_away(folders):
     return " && ".join(["systemctl stop etcd", *("mv %s %s.removed" % (folder, folder) for folder in folders)])
 
 
-def departures(seen, leaving):
+def departures(seen, leaving, staying, names):
     """In which order members leave, and why they can't.
 
     :arg seen: what module_utils.etcd.look() saw with health, on a host that is not to leave.
     :arg leaving: by host that is to leave, its address for other members.
+    :arg staying: such addresses of the hosts of the group that stay.
+    :arg names: by host that is to leave, its member's name.
     :returns: list of (host, member) of those that are still listed, and dict of host to sentences.
     """
     if seen["members"] is None:
@@ -158,6 +160,15 @@ def departures(seen, leaving):
     unhealthy = seen["unhealthy"]
     listed = {url: member for member in seen["members"] for url in member["peer_urls"]}
     going = [(host, listed[url]) for host, url in sorted(leaving.items()) if url in listed]
+    ours = set(staying) | set(leaving.values())
+    strange = [member for member in seen["members"] if not set(member["peer_urls"]) & ours]
+    findings = {
+        host: _elsewhere(host, url, names.get(host), seen["members"], strange)
+        for host, url in sorted(leaving.items())
+        if url not in listed
+    }
+    if any(findings.values()):
+        return [], {host: sentences for host, sentences in findings.items() if sentences}
     # Who does not vote or serve goes first: each of them makes what is left safer.
     going.sort(key=lambda entry: (not entry[1]["learner"], known_as(entry[1]) not in unhealthy))
     voters = [member for member in seen["members"] if not member["learner"]]
@@ -181,6 +192,20 @@ def departures(seen, leaving):
                 ]
             }
     return going, {}
+
+
+def _elsewhere(host, url, name, members, strange):
+    """Why a host that is not listed at its address may be a member still: one has its name, or is no host's of the group."""
+    suspects = [member for member in members if name and member["name"] == name]
+    suspects = suspects or [member for member in strange if not member["learner"]]
+    if not suspects:
+        return []
+    return [
+        "is not listed in etcd at its address in the inventory (%s), and may be a member at another one: etcd lists %s. If that is "
+        "this host, give the inventory the address that is listed, and run again. If it is gone for good, take it out first: "
+        "etcdctl member remove %s, with the options in docs/operations.md."
+        % (url, _names(suspects), " and ".join("%x" % int(member["id"]) for member in suspects))
+    ]
 
 
 def _name(member):

@@ -126,7 +126,7 @@ def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods):
     :arg hostvars: Ansible's hostvars, with what ping said of each in __cluster__answer.
     :arg nodes: hosts that are nodes.
     :arg dead, bare_pods: hosts that were named so, as host_names() takes them.
-    :returns: by host: dict with node (its node's name, or None), answers, dead and bare_pods (bool), wrong (why nothing can be done
+    :returns: by host: dict with name (in the cluster), node (the same where it is one, or None), answers, dead and bare_pods (bool), wrong (why nothing can be done
         on a host that answers, or None), gone (bool: it is off for good, or all of it was removed), and look, the node as the
         node_drain module is asked about it, or None.
     """
@@ -136,8 +136,10 @@ def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods):
         answer = variables.get("__cluster__answer") or {}
         answers = not answer.get("unreachable")
         named_dead = host in host_names(dead)
-        node = (variables.get("cluster_node_name") or host.lower()) if host in nodes else None
+        name = variables.get("cluster_node_name") or host.lower()
+        node = name if host in nodes else None
         found[host] = {
+            "name": name,
             "node": node,
             "answers": answers,
             "wrong": None if not answers or "ping" in answer else answer.get("msg") or "it was not asked",
@@ -167,13 +169,14 @@ def not_let_go(hosts, hostvars, stages):
     }
 
 
-def departure(hosts, nodes, etcd, peers):
+def departure(hosts, nodes, etcd, peers, staying=()):
     """What is to be done with each host, and why some can't go, from what was seen before anything is changed.
 
     :arg hosts: what leaving_hosts() gives.
     :arg nodes: by node that the API knows, what the node_drain module tells of it.
     :arg etcd: what a host that stays saw of etcd, with health; None where no member leaves.
     :arg peers: by host that leaves and may be a member, its address for other members.
+    :arg staying: such addresses of the members that stay.
     :returns: dict with findings (sentences by host), drain (nodes that end their pods themselves) and force (nodes that can't),
         as the node_drain module takes them, and objects, the Nodes of both as the api_objects module takes them.
     """
@@ -192,7 +195,7 @@ def departure(hosts, nodes, etcd, peers):
             forced = told["dead"] and not (told["answers"] and node["ready"])
             (force if forced else drain).append({"name": told["node"], "dead": forced})
     if etcd is not None and peers:
-        for host, sentences in departures(etcd, peers)[1].items():
+        for host, sentences in departures(etcd, peers, staying, {host: told["name"] for host, told in hosts.items()})[1].items():
             findings[host] = findings.get(host, []) + sentences
     objects = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": node["name"]}} for node in drain + force]
     return {"findings": findings, "drain": drain, "force": force, "objects": objects}

@@ -254,10 +254,14 @@ class Leaving:
         ]
         self.unhealthy: dict[str, str] = {}
         self.failing = ""
+        self.addresses = dict(PEERS)
         cluster.answer = self.answer
 
     def run(self, *hosts: str, check: bool = False) -> dict[str, Any]:
-        return self.cluster.run("cp3", check, state="absent", leaving={host: PEERS[host] for host in hosts})
+        leaving = {host: self.addresses[host] for host in hosts}
+        peers = {host: url for host, url in PEERS.items() if host not in hosts}
+        names = {host: host for host in hosts}
+        return self.cluster.run("cp3", check, state="absent", leaving=leaving, peers=peers, names=names)
 
     def answer(self, name: str, module: str, args: dict[str, Any]) -> dict[str, Any]:
         self.cluster.asked.append((name, args["step"], args))
@@ -284,6 +288,13 @@ def test_members_leave_one_by_one_with_a_look_before_each(leaving: Leaving) -> N
     assert "PRIVATE" not in str(result)
     again = leaving.run("cp1", "cp2")
     assert (again["changed"], again["left"], again["diff"]) == (False, [], [])
+
+
+def test_a_member_at_another_address_stays(leaving: Leaving) -> None:
+    leaving.addresses["cp1"] = "https://new:2380"
+    result = leaving.run("cp1")
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert "may be a member at another one: etcd lists cp1 (https://cp1:2380)" in result["msg"]
 
 
 def test_a_quorum_that_would_be_lost_keeps_them(leaving: Leaving) -> None:

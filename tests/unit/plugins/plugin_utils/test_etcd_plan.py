@@ -212,7 +212,8 @@ def test_two_clusters_are_never_mixed() -> None:
 
 def leaves(members: list[dict[str, Any]], *hosts: str, **unhealthy: str) -> tuple[list[str], dict[str, list[str]]]:
     seen = sees(False, members, unhealthy=unhealthy)
-    order, findings = departures(seen, {host: FIVE[host] for host in hosts})
+    staying = [url for host, url in FIVE.items() if host not in hosts]
+    order, findings = departures(seen, {host: FIVE[host] for host in hosts}, staying, {host: host for host in hosts})
     return [host for host, _member in order], findings
 
 
@@ -220,6 +221,27 @@ def test_who_is_listed_leaves_and_who_is_not_has_left() -> None:
     assert leaves(WHOLE, "cp1") == (["cp1"], {})
     assert leaves(WHOLE, "cp5", "cp4") == ([], {})
     assert leaves(WHOLE[:1], "cp2", "cp3") == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("there", "refused"),
+    [
+        (member("cp3", listed="https://old:2380"), True),  # its name, and nobody's address
+        (member("cp3", listed=PEERS["cp2"]), True),  # its name, at an address that another host has now
+        (member("cp9", listed="https://old:2380"), True),  # a name that was changed too
+        (member("cp9", serves=False, listed="https://old:2380"), True),
+        (member("cp9", learner=True), False),  # never voted
+    ],
+)
+def test_a_member_at_another_address_has_not_left(there: dict[str, Any], refused: bool) -> None:
+    """Else its host would be wiped with the vote it still has; another one that leaves waits too."""
+    order, findings = leaves([member("cp1"), member("cp4"), there], "cp3", "cp4")
+    assert order == ([] if refused else ["cp4"])
+    assert list(findings) == (["cp3"] if refused else [])
+    if refused:
+        (sentence,) = findings["cp3"]
+        for words in ("address in the inventory (https://cp3:2380)", there["peer_urls"][0], "member remove abf"):
+            assert words in sentence.replace("abf3", "abf").replace("abf9", "abf")
 
 
 def test_the_dead_and_those_that_do_not_vote_leave_first() -> None:
@@ -252,6 +274,6 @@ def test_those_that_stay_keep_the_quorum(members: int, hosts: list[str], dead: l
 
 
 def test_without_a_majority_nobody_leaves() -> None:
-    order, findings = departures(sees(), {"cp1": PEERS["cp1"]})
+    order, findings = departures(sees(), {"cp1": PEERS["cp1"]}, [], {})
     assert order == []
     assert "etcd has no majority that answers (Connection refused)" in findings[""][0]

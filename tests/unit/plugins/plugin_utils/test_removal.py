@@ -135,7 +135,7 @@ def test_the_last_host_of_a_part_stays() -> None:
 
 
 def host(**more: Any) -> dict[str, Any]:
-    return {"node": "worker2", "answers": True, "dead": False, "bare_pods": False, **more}
+    return {"name": "worker2", "node": "worker2", "answers": True, "dead": False, "bare_pods": False, **more}
 
 
 def node(**more: Any) -> dict[str, Any]:
@@ -171,6 +171,7 @@ def test_what_is_known_of_hosts_comes_from_the_inventory_and_one_ping() -> None:
     }
     assert leaving_hosts(["worker2", "ETCD9"], hostvars, ["worker2"], "worker2", "") == {
         "worker2": {
+            "name": "node2",
             "node": "node2",
             "answers": False,
             "wrong": None,
@@ -180,6 +181,7 @@ def test_what_is_known_of_hosts_comes_from_the_inventory_and_one_ping() -> None:
             "look": {"name": "node2", "dead": True},
         },
         "ETCD9": {
+            "name": "etcd9",
             "node": None,
             "answers": True,
             "wrong": None,
@@ -275,6 +277,15 @@ def test_a_member_leaves_while_the_others_keep_the_quorum() -> None:
     assert (
         "of the 2 members that would be left 1 serve, and 2 must. Not serving: cp3: no route to host" in found["cp1"][0]
     )
+
+
+def test_a_member_at_another_address_has_not_left() -> None:
+    """The inventory's address of cp1 was changed; etcd knows the old one."""
+    told = {"cp1": host(name="cp1", node=None)}
+    moved, staying = {"cp1": "https://elsewhere:2380"}, list(peers("cp2", "cp3").values())
+    found = departure(told, {}, etcd("cp1", "cp2", "cp3"), moved, staying)["findings"]
+    assert "is not listed in etcd at its address in the inventory (https://elsewhere:2380)" in found["cp1"][0]
+    assert departure(told, {}, etcd("cp2", "cp3"), moved, staying)["findings"] == {}
 
 
 def test_a_dead_host_whose_member_serves_is_not_dead() -> None:
