@@ -66,7 +66,8 @@ class ActionModule(TurnsAction):
         """Take members out, looking anew before each."""
         if self._task.check_mode:
             return self._take_out(args)
-        with self._turn("etcd", self.task_vars):  # neither joins nor restarts of other runs come between
+        # Neither joins nor restarts of this controller's other runs come between; of others the Lease holds restarts off.
+        with self._turn("etcd", self.task_vars):
             return self._take_out(args)
 
     def _take_out(self, args):
@@ -82,7 +83,9 @@ class ActionModule(TurnsAction):
                 return {"failed": True, "changed": bool(left), "left": left, "diff": diff, "msg": " ".join(sentences)}
             for host, member in order if self._task.check_mode else order[:1]:
                 if not self._task.check_mode:
-                    done = self._module("remove", member_id=member["id"])
+                    turn = self._with_lease({"lease": args.get("lease")}, self.task_vars)
+                    access_to_lease = {"turn": turn["turn"], "turn_key": turn["client_key"]} if "turn" in turn else {}
+                    done = self._module("remove", member_id=member["id"], **access_to_lease)
                     if done.get("failed") or done.get("unreachable"):
                         return dict(done, changed=bool(left), diff=diff)
                 left.append(host)

@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, identity, read_bytes
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import Api
-from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import Lease, held
+from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import TURN_SPEC, TURN_TAKES, TURN_WAITS, agreed
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import INPUTS_VARIABLE, Unit
 
 
@@ -31,9 +29,6 @@ def alive(pid):
 
 
 AILS_AFTER = 10  # seconds
-API_ANSWERS_WITHIN = 5  # seconds, where it is only asked whose turn it is
-TURN_TAKES = 60  # seconds beside the wait for health; a killed run blocks others no longer than this
-TURN_WAITS = 600  # seconds for other runs
 
 
 def valid(module, what, spec, wish):
@@ -127,7 +122,8 @@ class Component:
 
     def take_turn(self):
         """start() and finish() while no other run, of this controller or another, restarts what has a gate too."""
-        with self._agreed() as other:
+        seconds = (self.wish["healthy"] or {}).get("within", 0) + TURN_TAKES
+        with agreed(self.wish["turn"], self.wish["client_key"], seconds) as other:
             if other:
                 self.module.fail_json(
                     msg="%s needs a restart, and %s has had the turn for %d s (Lease %s in kube-system). Nothing was changed on "
@@ -139,15 +135,6 @@ class Component:
                 self.unit.refresh()  # whoever had it before may have restarted the unit
             self.start()
             self.finish()
-
-    def _agreed(self):
-        """A context in which other runs wait; it gives who does not let this one have the turn, or None."""
-        turn = self.wish["turn"]
-        if not turn:
-            return contextlib.nullcontext()
-        api = Api.from_params(dict(turn, client_key=self.wish["client_key"]), API_ANSWERS_WITHIN)
-        seconds = (self.wish["healthy"] or {}).get("within", 0) + TURN_TAKES
-        return held(Lease(api, turn["name"], turn["holder"], seconds), TURN_WAITS)
 
     def finish(self):
         """Wait for the health of what start() left running."""
@@ -325,16 +312,7 @@ COMPONENT_SPEC = {
             "at_least": {"type": "int", "default": 0},
         },
     },
-    "turn": {
-        "type": "dict",
-        "options": {
-            "name": {"type": "str", "required": True},
-            "holder": {"type": "str", "required": True},
-            "servers": {"type": "list", "elements": "str", "required": True},
-            "ca": {"type": "str", "required": True},
-            "client_certificate": {"type": "str", "required": True},
-        },
-    },
+    "turn": TURN_SPEC,
     # Not a part of turn: of what stands in a dict, the log would show a key whose lines are escaped.
     "client_key": {"type": "str", "no_log": True},
     "lease": {

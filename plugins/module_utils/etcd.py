@@ -275,18 +275,21 @@ def voting(etcd, peer_url, within):
 def removed(etcd, member_id, within):
     """Take a member out, and wait until most of those that are left serve: without their leader they elect another one.
 
-    :arg within: seconds for each of the two.
+    Before that most of them must serve too, anew since this was decided: a run elsewhere may have restarted one of them.
+
+    :arg within: seconds for each of the three.
     """
-    _in_time(lambda: etcd.remove(member_id), within, 1)
 
     def settled():
         members = etcd.members()["members"]
-        voters = [member for member in members if not member["learner"]]
+        voters = [member for member in members if not member["learner"] and member["id"] != member_id]
         wrong = etcd.unhealthy(voters)
         if len(voters) - len(wrong) < len(voters) // 2 + 1:
             reasons = "; ".join("%s: %s" % entry for entry in sorted(wrong.items()))
             raise EtcdError(0, "too few of the members that are left serve: %s" % reasons)
 
+    _in_time(settled, within, 0.5)
+    _in_time(lambda: etcd.remove(member_id), within, 1)
     _in_time(settled, within, 0.5)
 
 

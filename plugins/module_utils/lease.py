@@ -8,9 +8,22 @@ import contextlib
 import datetime
 import time
 
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import ApiError, wait_for
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import Api, ApiError, wait_for
 
 NAMESPACE = "kube-system"
+API_ANSWERS_WITHIN = 5  # seconds, where it is only asked whose turn it is
+TURN_TAKES = 60  # seconds beside a wait for health; a killed run blocks others no longer than this
+TURN_WAITS = 600  # seconds for other runs
+TURN_SPEC = {
+    "type": "dict",
+    "options": {
+        "name": {"type": "str", "required": True},
+        "holder": {"type": "str", "required": True},
+        "servers": {"type": "list", "elements": "str", "required": True},
+        "ca": {"type": "str", "required": True},
+        "client_certificate": {"type": "str", "required": True},
+    },
+}
 GIVES_BACK_WITHIN = 15  # seconds for which a write may fail right after a restart of etcd
 # Seconds without an answer after which there is nothing to agree in: where nobody listens, and where somebody does who is slow or
 # whose etcd is being restarted, a question to three servers that say nothing taking 15 s.
@@ -122,3 +135,16 @@ def held(lease, within):
         yield wait_for(whose, within, pause=0.5)
     finally:
         lease.give_back()
+
+
+def agreed(turn, key, seconds):
+    """A context in which other runs wait, as held() gives it; without a Lease to ask there are none.
+
+    :arg turn: as in TURN_SPEC, or None.
+    :arg key: the key of its certificate as PEM text.
+    :arg seconds: for which a run that is killed meanwhile keeps it.
+    """
+    if not turn:
+        return contextlib.nullcontext()
+    api = Api.from_params(dict(turn, client_key=key), API_ANSWERS_WITHIN)
+    return held(Lease(api, turn["name"], turn["holder"], seconds), TURN_WAITS)

@@ -111,6 +111,38 @@ options:
   client_key:
     description: PEM text. Set by the action plugin.
     type: str
+  lease:
+    description: Where runs of several controllers agree on turns, as in P(hardway.kubernetes.component#module). For
+      O(state=absent); the action plugin keeps it to itself.
+    type: dict
+  turn:
+    description: The Lease and an hour's access to it. Set by the action plugin.
+    type: dict
+    suboptions:
+      name:
+        description: The Lease's name.
+        type: str
+        required: true
+      holder:
+        description: Who this run is, for others to read.
+        type: str
+        required: true
+      servers:
+        description: Addresses of the API servers.
+        type: list
+        elements: str
+        required: true
+      ca:
+        description: The API's authority as PEM text.
+        type: str
+        required: true
+      client_certificate:
+        description: PEM text.
+        type: str
+        required: true
+  turn_key:
+    description: The key of O(turn.client_certificate) as PEM text. Set by the action plugin.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -159,6 +191,9 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import (
     removed,
     voting,
 )
+from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import TURN_SPEC, TURN_TAKES, TURN_WAITS, agreed
+
+LEAVES_WITHIN = 60  # seconds that a member needs for it at the most where nothing is wrong
 
 
 def main():
@@ -179,6 +214,9 @@ def main():
             step={"type": "str", "choices": ["look", "announce", "promote", "remove"], "default": "look"},
             member_id={"type": "str"},
             client_key={"type": "str", "no_log": True},
+            lease={"type": "dict"},
+            turn=TURN_SPEC,
+            turn_key={"type": "str", "no_log": True},
         ),
         supports_check_mode=True,
     )
@@ -190,7 +228,13 @@ def main():
         if wish["step"] == "announce":
             module.exit_json(changed=True, initial_cluster=announced(etcd, wish, wish["within"]))
         if wish["step"] == "remove":
-            removed(etcd, wish["member_id"], wish["within"])
+            with agreed(wish["turn"], wish["turn_key"], LEAVES_WITHIN + TURN_TAKES) as other:
+                if other:
+                    module.fail_json(
+                        msg="a member of etcd is to leave, and %s has had the turn for %d s (Lease %s in kube-system). Wait for "
+                        "that run, and run again." % (other, TURN_WAITS, wish["turn"]["name"])
+                    )
+                removed(etcd, wish["member_id"], wish["within"])
             module.exit_json(changed=True)
         promoted = voting(etcd, wish["peer_url"], wish["within"])
     except EtcdError as error:

@@ -195,7 +195,9 @@ def departure(hosts, nodes, etcd, peers, staying=()):
             forced = told["dead"] and not (told["answers"] and node["ready"])
             (force if forced else drain).append({"name": told["node"], "dead": forced})
     if etcd is not None and peers:
-        for host, sentences in departures(etcd, peers, staying, {host: told["name"] for host, told in hosts.items()})[1].items():
+        for host, sentences in departures(etcd, peers, staying, {host: told["name"] for host, told in hosts.items()})[
+            1
+        ].items():
             findings[host] = findings.get(host, []) + sentences
     objects = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": node["name"]}} for node in drain + force]
     return {"findings": findings, "drain": drain, "force": force, "objects": objects}

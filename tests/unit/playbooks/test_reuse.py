@@ -94,7 +94,9 @@ def test_names_in_the_inventory_are_told(name, tmp_path):
     inventory.write_text(text)
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "all.yml").write_text("{cluster_name: plant, cluster_etcd_group: stores}\n")
-    output = refused("-i", str(inventory), f"hardway.kubernetes.{name}", "-e", "reset_confirm=plant", "-e", "remove_hosts=etcd1")
+    output = refused(
+        "-i", str(inventory), f"hardway.kubernetes.{name}", "-e", "reset_confirm=plant", "-e", "remove_hosts=etcd1"
+    )
     assert "etcd1, etcd2, etcd3: in the cluster's groups, but in none of the playbook's plays" in output
     assert "tell them with -e or with vars of import_playbook" in output
 
@@ -102,7 +104,9 @@ def test_names_in_the_inventory_are_told(name, tmp_path):
 @pytest.mark.parametrize("name", ["site", "remove_node"])
 def test_a_name_in_the_inventory_that_only_api_servers_have_is_told(name, tmp_path):
     """Their hosts are in other groups as well, and the play for them alone would be passed over."""
-    text = (REPOSITORY / "inventory" / "stacked" / "hosts.yml").read_text().replace("    kube_apiserver:", "    masters:")
+    text = (
+        (REPOSITORY / "inventory" / "stacked" / "hosts.yml").read_text().replace("    kube_apiserver:", "    masters:")
+    )
     (tmp_path / "hosts.yml").write_text(text)
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "all.yml").write_text("{cluster_name: plant, cluster_kube_apiserver_group: masters}\n")

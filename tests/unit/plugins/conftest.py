@@ -268,7 +268,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.answer(self.server.status, self.server.body)
 
-    do_GET = do_PATCH = do_DELETE = do_POST = handle_any
+    do_GET = do_PATCH = do_DELETE = do_POST = do_PUT = handle_any
 
     def answer(self, status: int, body: bytes | str, **headers: str) -> None:
         """Send one whole answer."""
@@ -615,6 +615,11 @@ class FakeApi:
             if "dryRun" not in query:
                 self.objects[path] = found
             return 200, found
+        if "/leases" in path and method in ("POST", "PUT"):
+            place = path if method == "PUT" else path + "/" + body["metadata"]["name"]
+            self.objects[place] = merged(body, {"metadata": {"resourceVersion": str(len(self.server.asked))}})
+            self.patches.append((place, body))
+            return 200, self.objects[place]
         if method == "GET" and there is None:
             items = [found for name, found in self.objects.items() if name.rpartition("/")[0] == path]
             if path == "/api/v1/pods":

@@ -290,6 +290,17 @@ def test_members_leave_one_by_one_with_a_look_before_each(leaving: Leaving) -> N
     assert (again["changed"], again["left"], again["diff"]) == (False, [], [])
 
 
+def test_a_member_leaves_with_access_to_the_lease_of_all_controllers(leaving: Leaving, pki: Pki) -> None:
+    own = {"servers": ["https://cp3:6443"], "pki_dir": pki.folder}
+    leaving.cluster.run("cp3", state="absent", leaving={"cp1": PEERS["cp1"]}, names={}, peers={}, lease=own)
+    (args,) = [args for _host, step, args in leaving.cluster.asked if step == "remove"]
+    assert (args["turn"]["name"], args["turn"]["servers"]) == ("hardway-restarts", own["servers"])
+    assert args["turn"]["holder"].endswith(", cp3")
+    assert "PRIVATE KEY" in args["turn_key"]
+    assert "PRIVATE KEY" not in str(args["turn"])
+    assert "lease" not in args
+
+
 def test_a_member_at_another_address_stays(leaving: Leaving) -> None:
     leaving.addresses["cp1"] = "https://new:2380"
     result = leaving.run("cp1")

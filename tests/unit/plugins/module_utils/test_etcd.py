@@ -309,6 +309,7 @@ def test_those_that_are_left_must_serve(fake_etcd: Any, connect: Callable[..., E
     with pytest.raises(EtcdError) as caught:
         etcd.removed(connect("cp1"), fake_etcd.entry("cp3")["ID"], 0)
     assert "too few of the members that are left serve: cp2: " in str(caught.value)
+    assert fake_etcd.verbs() == []
 
 
 def test_a_look_at_health_asks_every_member(fake_etcd: Any, etcd_tls: SimpleNamespace, tmp_path: Path) -> None:

@@ -391,7 +391,7 @@ def test_the_process_that_is_replaced_is_the_one_that_runs_once_the_turn_has_com
 ) -> None:
     """Another run had the turn before and restarted it: that process's answers, while it ends, prove nothing either."""
     etcd.run()
-    component = etcd.helpers.load("module_utils", "component")
+    lease = etcd.helpers.load("module_utils", "lease")
 
     @contextlib.contextmanager
     def held(_lease: Any, _within: int) -> Iterator[None]:
@@ -399,7 +399,7 @@ def test_the_process_that_is_replaced_is_the_one_that_runs_once_the_turn_has_com
         etcd.systemd.slow.add(NAME)
         yield None
 
-    monkeypatch.setattr(component, "held", held)
+    monkeypatch.setattr(lease, "held", held)
     monkeypatch.setattr(component.Api, "from_params", lambda *_args: None)
     new_content(etcd)
     turn = {"name": "turns", "holder": "b", "servers": ["https://cp1:6443"], "ca": "", "client_certificate": ""}

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.hardway.kubernetes.plugins.module_utils import lease
 
 
 class Member:
@@ -91,6 +92,34 @@ def test_another_member_is_taken_out(member: Member) -> None:
     result = member.run("remove", "cp1", member_id=member.etcd.entry("cp3")["ID"], within=5)
     assert result["changed"]
     assert [entry["name"] for entry in member.etcd.members] == ["cp1", "cp2"]
+
+
+def held_by(api: Any, holder: str) -> dict[str, Any]:
+    """A Lease that somebody has, and options of the module for it."""
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 3600, "renewTime": "2999-01-01T00:00:00.000000Z"}
+    path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/turns"
+    api.objects[path] = {"metadata": {"name": "turns", "resourceVersion": "1"}, "spec": spec}
+    turn = {name: api.params[name] for name in ("servers", "ca", "client_certificate")}
+    return {"turn": {**turn, "name": "turns", "holder": "this run"}, "turn_key": api.params["client_key"]}
+
+
+def test_no_other_controller_restarts_a_member_meanwhile(member: Member, api: Any) -> None:
+    """The Lease is taken before etcd is asked, and given back."""
+    member.etcd.member("cp2")
+    result = member.run("remove", "cp1", member_id="1001", within=5, **held_by(api, ""))
+    assert result["changed"]
+    assert [body["spec"]["holderIdentity"] for _path, body in api.patches] == ["this run", ""]
+
+
+def test_while_another_controller_restarts_one_nobody_leaves(
+    member: Member, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "TURN_WAITS", 0)
+    member.etcd.member("cp2")
+    result = member.run("remove", "cp1", member_id="1001", within=5, **held_by(api, "ann on laptop, run 7, cp1"))
+    assert result["failed"]
+    assert "ann on laptop, run 7, cp1 has had the turn" in result["msg"]
+    assert member.etcd.verbs() == []
 
 
 def test_a_member_that_etcd_keeps(member: Member) -> None:
