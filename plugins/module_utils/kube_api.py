@@ -28,6 +28,9 @@ API_SPEC = {
     "client_key": {"type": "str", "no_log": True},
 }
 FIELD_MANAGER = "hardway.kubernetes"
+# https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown
+# Only the key counts for kube-controller-manager; the value tells ours from one that somebody else has set.
+OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "hardway.kubernetes", "effect": "NoExecute"}
 
 
 def why_unavailable(found):

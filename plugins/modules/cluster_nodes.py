@@ -10,6 +10,7 @@ short_description: Keep labels and taints of nodes
 description:
   - Makes labels and taints of registered nodes what the inventory says, without touching those that others have set.
   - What an earlier run set and the inventory no longer names is taken away; an annotation of the node remembers it.
+  - A node that is Ready loses the taint with which P(hardway.kubernetes.node_drain#module) gave it up, since its host is back.
   - Waits until the nodes are registered and Ready.
 version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
@@ -79,6 +80,7 @@ import json
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import (
     API_SPEC,
+    OUT_OF_SERVICE,
     Api,
     ApiError,
     in_words,
@@ -109,11 +111,13 @@ def merge(node, wish):
     present_taints = node["spec"].get("taints") or []
     ours = {tuple(entry) for entry in kept.get("taints", [])} | {taint_key(taint) for taint in taints}
     others = [taint for taint in present_taints if taint_key(taint) not in ours]
+    back = [taint for taint in others if not not_ready(node) and _sorted(taint) == OUT_OF_SERVICE]
+    others = [taint for taint in others if taint not in back]
     unchanged = [taint for taint in present_taints if taint_key(taint) in ours]
     patch = {}
     if change:
         patch["metadata"] = {"labels": change}
-    if sorted(map(json.dumps, map(_sorted, unchanged))) != sorted(map(json.dumps, map(_sorted, taints))):
+    if back or sorted(map(json.dumps, map(_sorted, unchanged))) != sorted(map(json.dumps, map(_sorted, taints))):
         patch["spec"] = {"taints": others + taints}
     now = {"labels": sorted(labels), "taints": sorted(taint_key(taint) for taint in taints)}
     text = json.dumps(now, sort_keys=True)

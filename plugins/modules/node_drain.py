@@ -78,14 +78,13 @@ from urllib.parse import quote
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import (
     API_SPEC,
+    OUT_OF_SERVICE,
     Api,
     ApiError,
     in_words,
     wait_for,
 )
 
-# https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#non-graceful-node-shutdown
-OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
 NOTICED_WITHIN = (
     120  # seconds; kube-controller-manager calls a silent node not Ready after 50, a new leader of it once it leads
 )
@@ -298,6 +297,15 @@ def main():
     told = {"changed": bool(drain.diff), "evicted": evicted, "diff": drain.diff}
     if late:
         names = ", ".join(wish["name"] for wish in there)
+        if any(wish["dead"] for wish in there):
+            module.fail_json(
+                msg="the pods of %s are not gone after %d s: %s. Look at kube-controller-manager (journalctl -u "
+                "kube-controller-manager where it leads) and at the volumes (kubectl get volumeattachment), and run again: it goes "
+                "on from here. What left before stays out: API servers, members of etcd. If a host is to come back instead, its "
+                "node keeps no pods until the taint is gone: site.yml takes it off once the node is Ready, or kubectl taint node "
+                "NAME %s-" % (names, within, in_words(late), OUT_OF_SERVICE["key"]),
+                **told,
+            )
         module.fail_json(
             msg="not everything has left %s within %d s: %s. Mend what keeps it (kubectl get poddisruptionbudget -A; kubectl "
             "describe pod) and run again, with more time in kubelet__drain_within if that is all it takes. The nodes stay as "

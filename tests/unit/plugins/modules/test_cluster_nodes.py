@@ -106,6 +106,17 @@ def test_an_empty_value_is_no_value(empty: str | None) -> None:
     assert "spec" not in merge(node(taints=[ROLE]), wish)
 
 
+def test_a_host_that_is_back_gets_pods_again() -> None:
+    """It was given up, and the run that did it never took its node away. Somebody else's taint of that key is theirs."""
+    given_up = {"key": "node.kubernetes.io/out-of-service", "value": "hardway.kubernetes", "effect": "NoExecute"}
+    theirs = {**given_up, "value": "nodeshutdown"}
+    wish = {"labels": {}, "taints": []}
+    patch = merge(node(taints=[UNREACHABLE, {**given_up, "timeAdded": "2026-01-01T00:00:00Z"}]), wish)
+    assert patch == {"spec": {"taints": [UNREACHABLE]}}
+    assert merge(node(ready="Unknown", taints=[given_up]), wish) is None
+    assert merge(node(taints=[theirs]), wish) is None
+
+
 def test_the_order_of_taints_is_no_difference() -> None:
     one, two = {"key": "a", "effect": "NoSchedule"}, {"key": "b", "effect": "NoSchedule"}
     present = apply(node(), {"labels": {}, "taints": [one, two]})

@@ -400,7 +400,7 @@ def test_the_process_that_is_replaced_is_the_one_that_runs_once_the_turn_has_com
         yield None
 
     monkeypatch.setattr(lease, "held", held)
-    monkeypatch.setattr(component.Api, "from_params", lambda *_args: None)
+    monkeypatch.setattr(lease.Api, "from_params", lambda *_args: None)
     new_content(etcd)
     turn = {"name": "turns", "holder": "b", "servers": ["https://cp1:6443"], "ca": "", "client_certificate": ""}
     result = etcd.run(turn=turn, client_key="", restart="now")

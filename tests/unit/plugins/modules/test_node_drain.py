@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.hardway.kubernetes.plugins.module_utils import kube_api
 from ansible_collections.hardway.kubernetes.plugins.modules import node_drain
 
-TAINT = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+TAINT = {"key": "node.kubernetes.io/out-of-service", "value": "hardway.kubernetes", "effect": "NoExecute"}
 THEIRS = {"key": "theirs", "effect": "NoSchedule"}
 NODE = "/api/v1/nodes/w1"
 
@@ -171,8 +171,11 @@ def test_a_dead_node_is_given_up(cluster: Cluster, monkeypatch: pytest.MonkeyPat
 def test_a_dead_nodes_pods_that_nobody_deletes(cluster: Cluster) -> None:
     cluster.node("Unknown")
     cluster.pod("web")
-    words = "shop/web on w1: has not been deleted by kube-controller-manager yet"
-    assert words in cluster.run(dead=True)["msg"]
+    said = cluster.run(dead=True)["msg"]
+    assert "shop/web on w1: has not been deleted by kube-controller-manager yet" in said
+    assert "kubectl taint node NAME node.kubernetes.io/out-of-service-" in said
+    assert "uncordon" not in said
+    assert "nothing else was changed" not in said
 
 
 def test_a_node_that_changed_meanwhile_is_read_anew(cluster: Cluster) -> None:
