@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - From what was seen of the hosts, their nodes and etcd before anything is changed.
-positional: nodes, etcd, peers, staying
+positional: nodes, etcd, peers, staying, serving
 options:
   _input:
     description: By host that is to leave, its node's name and whether it answers, is named dead, and may lose bare pods.
@@ -32,6 +32,11 @@ options:
     description: Such addresses of the members that stay.
     type: list
     elements: str
+    default: []
+  serving:
+    description: Pairs of a host that does not answer and a port of it that takes connections.
+    type: list
+    elements: list
     default: []
 """
 

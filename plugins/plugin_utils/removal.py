@@ -169,7 +169,7 @@ def not_let_go(hosts, hostvars, stages):
     }
 
 
-def departure(hosts, nodes, etcd, peers, staying=()):
+def departure(hosts, nodes, etcd, peers, staying=(), serving=()):
     """What is to be done with each host, and why some can't go, from what was seen before anything is changed.
 
     :arg hosts: what leaving_hosts() gives.
@@ -177,6 +177,7 @@ def departure(hosts, nodes, etcd, peers, staying=()):
     :arg etcd: what a host that stays saw of etcd, with health; None where no member leaves.
     :arg peers: by host that leaves and may be a member, its address for other members.
     :arg staying: such addresses of the members that stay.
+    :arg serving: pairs of a host that does not answer and a port of it that takes connections.
     :returns: dict with findings (sentences by host), drain (nodes that end their pods themselves) and force (nodes that can't),
         as the node_drain module takes them, and objects, the Nodes of both as the api_objects module takes them.
     """
@@ -188,6 +189,12 @@ def departure(hosts, nodes, etcd, peers, staying=()):
             sentences.append(
                 "does not answer, and its member of etcd serves: the host lives. Mend the way to it, or switch it off, and "
                 "run again."
+            )
+        ports = sorted(str(port) for silent, port in serving if silent == host)
+        if not told["answers"] and told["dead"] and not sentences and ports:
+            sentences.append(
+                "does not answer, and its API server or balancer does (port %s): the host lives. Mend the way to it, or switch it "
+                "off, and run again." % ", ".join(ports)
             )
         if sentences:
             findings[host] = sentences

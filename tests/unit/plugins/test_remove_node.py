@@ -152,3 +152,12 @@ def test_pods_of_a_host_that_could_not_end_them_are_not_given_up(cluster: Cluste
     assert "nobody_knows" in result.output
     assert "out of service" not in result.output
     assert "worker2: out of the cluster" not in result.output
+
+
+def test_a_host_that_is_named_dead_and_serves_the_api_stays(cluster: Cluster) -> None:
+    """Its SSH is broken, and nothing else of it gives a sign."""
+    cluster.describe("cp1", {"cp1": {"cluster_address": "127.0.0.1"}})
+    cluster.etcd.members[-1]["peerURLs"] = ["https://127.0.0.1:2380"]
+    result = cluster.run("-e", "remove_hosts=cp1", "-e", "remove_dead=cp1", "--check")
+    assert (result.code, result.changed) == (2, 0), result.output
+    assert f"its API server or balancer does (port {cluster.api.server.server_port}): the host lives" in result.output

@@ -295,6 +295,15 @@ def test_a_dead_host_whose_member_serves_is_not_dead() -> None:
     assert departure(told, {}, etcd("cp1", "cp2", "cp3", cp1="timed out"), peers("cp1"))["findings"] == {}
 
 
+def test_a_dead_host_whose_api_server_or_balancer_serves_is_not_dead() -> None:
+    """Neither a node nor a member, it gives no other sign of life."""
+    told = {"cp1": host(node=None, answers=False, dead=True), "lb1": host(node=None, answers=False, dead=True)}
+    found = departure(told, {}, None, {}, (), [["cp1", 6443]])["findings"]
+    assert list(found) == ["cp1"]
+    assert "its API server or balancer does (port 6443): the host lives" in found["cp1"][0]
+    assert departure({"cp1": host(node=None)}, {}, None, {}, (), [["cp1", 6443]])["findings"] == {}
+
+
 # ---- what is left to do ----
 
 
