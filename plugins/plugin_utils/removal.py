@@ -266,6 +266,14 @@ def departure_words(leaving, groups, names):
             "or leave the name of one that left there until it is back: site.yml refuses an even number."
             % (len(left), len(left) - 1, names["etcd"])
         )
+    balancers = groups.get(names["load_balancer"]) or []
+    left = [host for host in balancers if host not in leaving]
+    if left != balancers and len(left) == 1:
+        lines.append(
+            "%s is the last balancer, and nobody stands in for it. Put another host into the group %s, or leave the name of one that "
+            "left there until it is back: site.yml refuses fewer than two with load_balancer__kind haproxy and nginx."
+            % (left[0], names["load_balancer"])
+        )
     return lines
 
 

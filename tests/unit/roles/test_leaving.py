@@ -92,3 +92,47 @@ def test_the_rest_is_as_with_a_smaller_inventory(
     for host, told in here.items():
         ours = [role for role in told["follows"]["after"] if role in told["components"]]
         assert ours == after.get(host, []), host
+
+
+def told(folder: Path, expression: str, leaving: list[str], **variables: Any) -> Any:
+    """What an expression comes to on cp1, which is no node, where an etcd of its own is."""
+    more = {"all": {"hosts": {"worker1": {"kubelet__drain_within": 900}, "worker2": {"kubelet__drain_within": 20}}}}
+    (folder / "more.yml").write_text(json.dumps(more))
+    path = folder / "told.json"
+    write = {"dest": str(path), "content": "{{ (%s) | to_json }}" % expression, "mode": "0600"}
+    tasks = [
+        {"ansible.builtin.import_tasks": str(REPOSITORY / "playbooks" / "tasks" / "variables.yml")},
+        {"ansible.builtin.set_fact": {"__cluster__leaving": leaving}},
+        {"ansible.builtin.copy": write, "delegate_to": "localhost"},
+    ]
+    wish = {"role_path": str(REPOSITORY / "roles" / "cluster"), **variables}
+    (folder / "told.yml").write_text(
+        json.dumps([{"hosts": "cp1", "gather_facts": False, "vars": wish, "tasks": tasks}])
+    )
+    inventories = ["-i", "inventory/external_etcd", "-i", str(folder / "more.yml")]
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), *inventories, str(folder / "told.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+        env={key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return json.loads(path.read_text())
+
+
+def test_nodes_that_leave_say_how_long_their_pods_have(tmp_path: Path) -> None:
+    """The host with the API server that asks is no node, and has none of their variables."""
+    assert told(tmp_path, "__kubelet__drain_within", ["worker1", "worker2"]) == 900
+    assert told(tmp_path, "__kubelet__drain_within", ["worker2"]) == 20
+    assert told(tmp_path, "__kubelet__drain_within", ["etcd1"]) == 300
+
+
+def test_a_log_in_a_place_of_its_own_goes_with_the_data(tmp_path: Path) -> None:
+    data = "[__etcd__directories | selectattr('data', 'defined') | map(attribute='path'), __etcd__unit.Service.ReadWritePaths]"
+    usual = [["/var/lib/etcd"], "/var/lib/etcd"]
+    assert told(tmp_path, data, []) == usual
+    assert told(tmp_path, data, [], etcd__flags={"wal-dir": "/var/lib/etcd/member/wal"}) == usual
+    apart = [["/var/lib/etcd", "/fast/wal"], "/var/lib/etcd /fast/wal"]
+    assert told(tmp_path, data, [], etcd__flags={"wal-dir": "/fast/wal"}) == apart

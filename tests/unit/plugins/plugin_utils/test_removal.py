@@ -313,3 +313,11 @@ def test_what_is_left_to_do() -> None:
     even = departure_words(["cp1"], GROUPS, PARTS)[1]
     assert "etcd has 2 members left, an even number, which survives no more losses than 1" in even
     assert len(departure_words(["cp1", "cp2"], GROUPS, PARTS)) == 1
+
+
+def test_a_balancer_that_is_left_alone() -> None:
+    groups = {**GROUPS, "load_balancer": ["lb1", "lb2"]}
+    alone = departure_words(["lb1"], groups, PARTS)[1]
+    assert alone.startswith("lb2 is the last balancer, and nobody stands in for it. Put another host into the group")
+    assert len(departure_words(["worker2"], groups, PARTS)) == 1
+    assert len(departure_words(["lb1"], {**groups, "load_balancer": ["lb1", "lb2", "lb3"]}, PARTS)) == 1
