@@ -75,6 +75,11 @@ restarted:
   returned: always
   type: list
   elements: str
+done:
+  description: Roles whose component is as wished once this task has ended.
+  returned: success
+  type: list
+  elements: str
 restart_pending:
   description: Roles whose component needs a restart, which takes its turn. Used by the action plugin.
   returned: always
@@ -147,7 +152,7 @@ def main():
         for key in ("started", "restarted")
     }
     pending = [role for role, component in components.items() if component.result["restart_pending"]]
-    module.exit_json(**dict(state.result(), restart_pending=pending, **told))
+    module.exit_json(**dict(state.result(), done=list(components), restart_pending=pending, **told))
 
 
 if __name__ == "__main__":

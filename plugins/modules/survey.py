@@ -108,6 +108,11 @@ unwanted:
   returned: always
   type: list
   elements: str
+balances:
+  description: Where a balancer of this host listens by its present configuration, C(127.0.0.1:port) for the host alone and
+    C(*:port) for others too; empty where there is none.
+  returned: always
+  type: str
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
@@ -117,7 +122,7 @@ found:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils import systemd
+from ansible_collections.hardway.kubernetes.plugins.module_utils import balancer, systemd
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import ETCD_SPEC, by_url, look
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_certificates import (
@@ -151,6 +156,7 @@ def main():
     module.check_mode = True  # all that follows only looks
     wish = module.params
     result = {"changed": False, "host": {}, "todo": [], "restarts": []}
+    result["balances"] = balancer.listens()
     unit = systemd.UNIT_DIRECTORY + "/%s.service"
     result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 VIRTUAL = "192.168.60.30"
@@ -53,6 +54,17 @@ SHOWN = {
     "units": "__verify__units",
     "probes": "__verify__probes | map(attribute='name')",
     "mend": "__cluster__shared.mend",
+    "unwanted": "__cluster__unwanted",
+    "unturned": "__cluster__unturned",
+}
+# As if of each host the kubelet differed, and the run had turned worker1's.
+SEEN = {
+    "__cluster__survey": {
+        "todo": ["kubelet"],
+        "unwanted": ["load-balancer"],
+        "balances": "{{ '*:6443' if inventory_hostname == 'lb1' else '127.0.0.1:7443' }}",
+    },
+    "__cluster__ran": {"done": "{{ ['kubelet'] if inventory_hostname in ['worker1', 'lb1', 'lb2'] else [] }}"},
 }
 
 
@@ -68,6 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
             "vars": {**variables, "role_path": str(REPOSITORY / "roles" / "cluster")},
             "tasks": [
                 {"ansible.builtin.import_tasks": str(REPOSITORY / "playbooks" / "tasks" / "variables.yml")},
+                {"ansible.builtin.set_fact": SEEN},
                 {
                     "ansible.builtin.set_fact": {
                         "made": "{{ made | default({}) | combine({'" + kind + "': " + shown + "}) }}"
@@ -209,6 +222,29 @@ def test_what_to_look_at_where_nobody_answers(made: dict[str, Any]) -> None:
     assert "virtual-address on lb1, lb2" in made["haproxy"]["worker1"]["mend"]
     assert "cluster_api_endpoint has cp1, cp2, cp3 in its pool" in made["external"]["worker1"]["mend"]
     assert "cluster_api_endpoint has lb1, lb2 in its pool" in made["hybrid"]["worker1"]["mend"]
+
+
+def test_a_balancer_stays_until_those_that_asked_it_are_turned(made: dict[str, Any]) -> None:
+    haproxy = made["haproxy"]
+    assert "load-balancer" in haproxy["worker1"]["unwanted"]
+    assert {"kubelet", "flanneld", "kube-proxy", "kube-scheduler"} <= set(haproxy["lb1"]["unwanted"])
+    assert not {"kubelet", "flanneld", "kube-proxy"} & set(haproxy["worker1"]["unwanted"])
+    assert haproxy["worker1"]["unturned"] == []  # its own, on loopback
+    assert haproxy["cp1"]["unturned"] == ["cp1"]
+    # Any host may ask there; of those that this play leaves out nobody knows.
+    assert sorted(haproxy["lb1"]["unturned"]) == ["cp1", "cp2", "cp3", "worker2"]
+
+
+def test_nothing_is_taken_away_under_hosts_that_are_not_turned() -> None:
+    plays = yaml.safe_load((REPOSITORY / "playbooks" / "site.yml").read_text())
+    removals = [
+        task
+        for play in plays
+        for task in play["tasks"]
+        if task.get("ansible.builtin.import_role", {}).get("tasks_from") == "remove"
+    ]
+    assert len(removals) == 2
+    assert all(task["when"].endswith(" and not __cluster__unturned") for task in removals)
 
 
 # ---- configurations ----

@@ -103,6 +103,7 @@ def test_the_second_run_changes_nothing(node: Host) -> None:
     assert result == {
         "changed": False,
         "diff": [],
+        "done": ["zeta", "alpha"],
         "started": [],
         "restarted": [],
         "restart_pending": [],

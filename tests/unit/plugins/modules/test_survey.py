@@ -319,7 +319,7 @@ def test_a_host_says_whether_it_belongs_to_a_cluster(made: Host) -> None:
 
 def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
     made.systemd.ran.clear()
-    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": [], "unwanted": []}
+    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": [], "unwanted": [], "balances": ""}
     assert made.helpers.run_module("survey", {}) == nothing
     assert made.systemd.ran == []
 
@@ -352,6 +352,34 @@ def test_defaults_are_those_of_the_modules(made: Host) -> None:
 def test_what_a_host_ran_under_other_settings_is_told(made: Host) -> None:
     assert made.survey(unwanted=["etcd", "load-balancer"])["unwanted"] == ["etcd"]
     assert made.survey()["unwanted"] == []
+
+
+@pytest.mark.parametrize(
+    ("used", "listens"), [("haproxy.cfg", "127.0.0.1:7443"), ("nginx.conf", "*:6443"), ("none.conf", "")]
+)
+def test_where_a_balancer_listens_is_told(made: Host, tmp_path: Path, used: str, listens: str) -> None:
+    """By the configuration that its unit names; another program's may lie beside it."""
+    (tmp_path / "haproxy.cfg").write_text("frontend kube-apiserver\n  bind 127.0.0.1:7443\n")
+    (tmp_path / "nginx.conf").write_text("stream {\n  server {\n    listen [::]:6443 ipv6only=off so_keepalive=on;\n")
+    unit = Path(made.helpers.load("module_utils", "systemd").UNIT_DIRECTORY) / "load-balancer.service"
+    unit.write_text(f"[Service]\nExecStart=/usr/sbin/x -f {tmp_path}/{used}\n")
+    assert made.survey()["balances"] == listens
+
+
+@pytest.mark.parametrize(
+    ("text", "listens"),
+    [
+        ("  bind *:6443\n", "*:6443"),
+        ("  bind :::443 v4v6\n", "*:443"),
+        ("    listen 6443 so_keepalive=on;\n", "*:6443"),
+        ("# bind 1:2\n", ""),
+    ],
+)
+def test_all_ways_to_listen(made: Host, tmp_path: Path, text: str, listens: str) -> None:
+    (tmp_path / "haproxy.cfg").write_text(text)
+    unit = Path(made.helpers.load("module_utils", "systemd").UNIT_DIRECTORY) / "load-balancer.service"
+    unit.write_text(f"[Service]\nExecStart=/usr/sbin/haproxy -f {tmp_path}/haproxy.cfg\n")
+    assert made.survey()["balances"] == listens
 
 
 # ---- etcd's members ----

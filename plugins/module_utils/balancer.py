@@ -1,0 +1,27 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The balancer that a host has, whatever is wished of it now."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.hardway.kubernetes.plugins.module_utils import systemd
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import read_bytes
+
+UNIT = "load-balancer"
+# In the configurations of HAProxy and nginx that role load_balancer writes.
+LISTENS = re.compile(r"^\s*(?:bind|listen) (?:(\S+):)?(\d+)\b", re.MULTILINE)
+
+
+def listens():
+    """Where this host's balancer listens by its configuration: '127.0.0.1:7443' for the host alone, '*:6443' for others too.
+
+    An older program's configuration may lie beside the one in use, so the unit says which counts. Empty where there is none.
+    """
+    unit = (read_bytes("%s/%s.service" % (systemd.UNIT_DIRECTORY, UNIT)) or b"").decode("utf-8", "replace")
+    for path in re.findall(r"/\S+/(?:haproxy\.cfg|nginx\.conf)\b", unit):
+        found = LISTENS.search((read_bytes(path) or b"").decode("utf-8", "replace"))
+        if found:
+            return "%s:%s" % ("127.0.0.1" if found.group(1) == "127.0.0.1" else "*", found.group(2))
+    return ""
