@@ -55,7 +55,10 @@ class ActionModule(ActionBase):
                 return more
             requests.update(more["requests"])
         days = int(args.get("days") or 365)
-        signed = {path: pki.sign_request(wishes[path], request, days) for path, request in requests.items()}
+        signed = {
+            path: pki.sign_request(pki.keeping_names(wishes[path], seen["found"][path]["certificate"]), request, days)
+            for path, request in requests.items()
+        }
         wished = [wishes[path] for path in signed]
         done = self._module(dict(args, step="install", certificates=wished, signed=signed))
         if done.get("failed") or done.get("unreachable"):

@@ -114,6 +114,7 @@ CERTIFICATES_SPEC = {
             "common_name": {"type": "str", "required": True},
             "organizations": {"type": "list", "elements": "str", "default": []},
             "sans": {"type": "list", "elements": "str", "default": []},
+            "keep_names": {"type": "bool", "default": False},
             "usages": {
                 "type": "list",
                 "elements": "str",

@@ -93,6 +93,11 @@ options:
         type: list
         elements: str
         default: []
+      keep_names:
+        description: Names that the present certificate has besides are no reason to issue it anew, and a new one that is issued for
+          another reason than its age keeps them. So clients may go from one name to another.
+        type: bool
+        default: false
       usages:
         description: What it is for.
         type: list

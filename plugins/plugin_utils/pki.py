@@ -289,6 +289,8 @@ class Pki:
         if certificate.subject != _subject(wish):
             return "its subject is %s" % certificate.subject.rfc4514_string()
         present, wished = set(_present_names(certificate)), set(_names(wish.get("sans") or []))
+        if wish.get("keep_names"):
+            present &= wished
         if present != wished:
             return "its names differ: %s" % ", ".join(
                 sorted(
@@ -302,12 +304,37 @@ class Pki:
             usages = []
         if set(usages) != set(_usages(wish)):
             return "its usages differ"
-        now = datetime.datetime.now(datetime.UTC)
-        life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-        left = certificate.not_valid_after_utc - now
+        life, left = _life(certificate)
         if left < life * RENEW_WHEN_LEFT:
             return "%d of its %d days are left" % (left.days, life.days)
         return None
+
+    def keeping_names(self, wish, certificate_pem):
+        """The wish, with the names that a leaf has besides where it is to keep them; the regular renewal drops them.
+
+        Only a leaf that was signed here for this very subject says which names were ever wished.
+
+        :arg certificate_pem: text of the present certificate, or None.
+        """
+        if not wish.get("keep_names") or not certificate_pem:
+            return wish
+        try:
+            certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+            certificate.verify_directly_issued_by(self.authority(wish["ca"]))
+        except (ValueError, TypeError, InvalidSignature):
+            return wish
+        present, wished = _present_names(certificate), set(_names(wish.get("sans") or []))
+        life, left = _life(certificate)
+        if certificate.subject != _subject(wish) or (left < life * RENEW_WHEN_LEFT and wished <= set(present)):
+            return wish
+        more = [str(name.value) for name in present if name not in wished]
+        return dict(wish, sans=list(wish.get("sans") or []) + more)
+
+
+def _life(certificate):
+    """How long a certificate lives in all, and from now on."""
+    end = certificate.not_valid_after_utc
+    return end - certificate.not_valid_before_utc, end - datetime.datetime.now(datetime.UTC)
 
 
 def _subject(wish):

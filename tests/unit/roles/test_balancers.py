@@ -48,6 +48,7 @@ SHOWN = {
     "packages": "__host__packages",
     "fitness": "__host__fitness",
     "names": "__kube_apiserver__certificates[0].sans",
+    "keeping": "__kube_apiserver__certificates | map(attribute='keep_names', default=false) | list if __cluster__has_api else []",
     "kubeconfig": "(__kubelet__files | selectattr('path', 'search', 'kubeconfig') | first).content",
     "balancer": "__load_balancer__component if __cluster__balances else {}",
     "address": "__virtual_address__component if 'virtual_address' in __cluster__components else {}",
@@ -202,6 +203,7 @@ def test_certificates_know_every_name(made: dict[str, Any], kind: str, names: se
     assert names <= set(made[kind]["cp1"]["names"])
     assert "" not in made[kind]["cp1"]["names"]
     assert not names & set(made["local"]["cp1"]["names"])
+    assert made[kind]["cp1"]["keeping"] == [True, False, False, False]
 
 
 def test_what_is_asked_of_hosts_before_anything_is_changed(made: dict[str, Any]) -> None:

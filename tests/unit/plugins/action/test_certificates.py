@@ -87,6 +87,28 @@ def test_a_name_that_changed_renews_that_one_with_a_new_key(keep: Callable[..., 
     assert "its names differ" in result["diff"][0]["before"]
 
 
+def names(etc: Path) -> set[str]:
+    certificate = x509.load_pem_x509_certificate(files(etc)["server.crt"])
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(extension.get_values_for_type(x509.DNSName))
+
+
+def test_one_that_keeps_its_names_serves_old_and_new_clients(keep: Callable[..., Any], etc: Path) -> None:
+    leaf = {"ca": "etcd", "common_name": "cp1", "usages": ["server"], "path": f"{etc}/pki/server", "keep_names": True}
+    keep(certificates=[dict(leaf, sans=["cp1", "old"])])
+    result = keep(certificates=[dict(leaf, sans=["cp1", "new"])])
+    assert result["issued"] == {f"{etc}/pki/server": "its names differ: without new"}
+    assert names(etc) == {"cp1", "old", "new"}
+    assert not keep(certificates=[dict(leaf, sans=["cp1", "new"])])["changed"]
+    assert not keep(certificates=[dict(leaf, sans=["cp1"])])["changed"]
+    # The documented way to drop names at once.
+    (etc / "pki" / "server.crt").unlink()
+    assert keep(check=True, certificates=[dict(leaf, sans=["cp1", "new"])])["changed"]
+    assert keep(certificates=[dict(leaf, sans=["cp1", "new"])])["changed"]
+    assert names(etc) == {"cp1", "new"}
+    assert not keep(certificates=[dict(leaf, sans=["cp1", "new"])])["changed"]
+
+
 def test_a_run_killed_between_key_and_certificate_is_finished_by_the_next(
     keep: Callable[..., Any], etc: Path, host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -317,6 +317,43 @@ def test_reasons_to_renew(pki: Pki) -> None:
     assert why(pki, certificate, key, usages=["client"]) == "its usages differ"
 
 
+def test_a_leaf_may_keep_names_that_are_wished_no_more(pki: Pki) -> None:
+    certificate, key = signed(pki)
+    assert why(pki, certificate, key, sans=["cp1"], keep_names=True) is None
+    assert why(pki, certificate, key, sans=["cp1"]) == "its names differ: with 127.0.0.1, with fd00::1"
+    more = why(pki, certificate, key, sans=["cp1", "new"], keep_names=True)
+    assert more == "its names differ: without new"
+
+
+def test_a_leaf_that_is_issued_anew_keeps_its_names(pki: Pki, tmp_path: Path) -> None:
+    certificate, _key = signed(pki)
+    wish = {**WISH, "sans": ["cp1", "new"], "keep_names": True}
+    assert pki.keeping_names(wish, pem_of(certificate))["sans"] == ["cp1", "new", "127.0.0.1", "fd00::1"]
+    assert wish["sans"] == ["cp1", "new"]
+    for kept in (
+        pki.keeping_names({**wish, "keep_names": False}, pem_of(certificate)),
+        pki.keeping_names({**wish, "common_name": "etcd"}, pem_of(certificate)),  # somebody else's names
+        pki.keeping_names(wish, "garbage"),
+        pki.keeping_names(wish, None),
+    ):
+        assert kept["sans"] == ["cp1", "new"]
+    other = Pki(str(tmp_path / "other"))
+    other.create("example", 3650, "ecdsa-p256")
+    strange, _key = signed(other)
+    assert pki.keeping_names(wish, pem_of(strange))["sans"] == ["cp1", "new"]
+
+
+def test_the_regular_renewal_drops_names_that_are_wished_no_more(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = signed(pki, days=365)
+    later(monkeypatch, 300)
+    wish = {**WISH, "sans": ["cp1"], "keep_names": True}
+    assert "days are left" in why(pki, certificate, key, sans=["cp1"], keep_names=True)
+    assert pki.keeping_names(wish, pem_of(certificate))["sans"] == ["cp1"]
+    # A new name at the same time: its clients are still to be turned.
+    turning = pki.keeping_names({**wish, "sans": ["cp1", "new"]}, pem_of(certificate))
+    assert turning["sans"] == ["cp1", "new", "127.0.0.1", "fd00::1"]
+
+
 def test_an_authority_with_the_same_name_and_another_key_is_another(pki: Pki, tmp_path: Path) -> None:
     other = Pki(str(tmp_path / "other"))
     other.create("example", 3650, "ecdsa-p256")
@@ -341,11 +378,8 @@ def test_a_leaf_without_usages_is_renewed(pki: Pki) -> None:
     assert why(pki, certificate, key) == "its usages differ"
 
 
-@pytest.mark.parametrize(("passed", "kept"), [(0, True), (200, True), (242, True), (245, False), (366, False)])
-def test_a_leaf_is_renewed_under_a_third_of_its_life(
-    pki: Pki, monkeypatch: pytest.MonkeyPatch, passed: int, kept: bool
-) -> None:
-    certificate, key = signed(pki, days=365)
+def later(monkeypatch: pytest.MonkeyPatch, passed: int) -> None:
+    """So many days from now."""
 
     class Later(datetime.datetime):
         @classmethod
@@ -354,6 +388,14 @@ def test_a_leaf_is_renewed_under_a_third_of_its_life(
 
     clock = SimpleNamespace(datetime=Later, timezone=datetime.timezone, UTC=datetime.UTC, timedelta=datetime.timedelta)
     monkeypatch.setattr(pki_module, "datetime", clock)
+
+
+@pytest.mark.parametrize(("passed", "kept"), [(0, True), (200, True), (242, True), (245, False), (366, False)])
+def test_a_leaf_is_renewed_under_a_third_of_its_life(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch, passed: int, kept: bool
+) -> None:
+    certificate, key = signed(pki, days=365)
+    later(monkeypatch, passed)
     reason = why(pki, certificate, key)
     assert (reason is None) == kept
     if not kept:
