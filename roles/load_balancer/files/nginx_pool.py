@@ -44,9 +44,15 @@ class Server:
         self.missed = 0
         self.reason = "not asked yet"
         self.silent = False
+        self.silences = 0
+        self.open = False  # nginx may hold connections to it
+        self.cut = False
 
     def look(self, context):
-        """Ask for /readyz once; sets reason (empty where it is ready) and silent (not even its host answered)."""
+        """Ask for /readyz once; sets reason (empty where it is ready) and silent (not even its host answered).
+
+        A host that refuses has ended the connections to a server that is gone.
+        """
         host, port = self.address.rsplit(":", 1)
         connection = http.client.HTTPSConnection(host.strip("[]"), int(port), timeout=ANSWERS_WITHIN, context=context)
         try:
@@ -55,19 +61,30 @@ class Server:
             self.reason, self.silent = "" if status == 200 else "HTTP %d" % status, False
         except (OSError, http.client.HTTPException) as error:
             self.reason = str(error) or error.__class__.__name__
-            self.silent = isinstance(error, TimeoutError) or getattr(error, "errno", None) in UNREACHED
+            # Before Python 3.10 the one was not the other.
+            late = isinstance(error, (TimeoutError, socket.timeout))  # noqa: UP041
+            self.silent = late or getattr(error, "errno", None) in UNREACHED
+            self.open = self.open and not isinstance(error, ConnectionRefusedError)
         finally:
             connection.close()
 
     def judge(self):
-        """Let the last look count; returns whether the server came or went."""
+        """Let the last look count; sets cut: its connections are to end now, as its host says nothing.
+
+        It may fall silent long after it left the pool.
+
+        :returns: whether the server came, went or is to be cut.
+        """
         before = self.ready
         self.missed = self.missed + 1 if self.reason else 0
+        self.silences = self.silences + 1 if self.reason and self.silent else 0
         if not self.missed:
-            self.ready = True
+            self.ready = self.open = True
         elif self.missed >= LEAVES_AFTER:
             self.ready = False
-        return self.ready != before
+        self.cut = self.open and self.silences >= LEAVES_AFTER
+        self.open = self.open and not self.cut
+        return self.ready != before or self.cut
 
 
 def pool_text(servers):
@@ -137,7 +154,7 @@ class Nginx:
 
 
 def look(servers, context, pool):
-    """Ask all servers side by side; returns those that came or went."""
+    """Ask all servers side by side; returns those that came, went or are to be cut."""
     list(pool.map(lambda server: server.look(context), servers))
     return [server for server in servers if server.judge()]
 
@@ -161,10 +178,11 @@ def run(nginx, servers, context, ended):
             notify("WATCHDOG=1")
             changed = look(servers, context, pool)
             for server in changed:
-                print("%s %s" % (server.address, "joins" if server.ready else "leaves: " + server.reason), flush=True)
+                words = "is cut: " if server.cut else "leaves: "
+                print("%s %s" % (server.address, "joins" if server.ready else words + server.reason), flush=True)
             if changed:
                 write(nginx.pool_file, pool_text(servers))
-                nginx.read_pool(cut=any(server.silent and not server.ready for server in changed))
+                nginx.read_pool(cut=any(server.cut for server in changed))
     nginx.stop()
     nginx.process.wait()
     return 0

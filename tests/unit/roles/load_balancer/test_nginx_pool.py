@@ -122,12 +122,20 @@ def test_a_look_at_a_server(pool: Any, api_servers: dict[str, Any], tls: Any, cl
     assert not one.silent
 
 
-@pytest.mark.parametrize("error", [TimeoutError("timed out"), OSError(errno.EHOSTUNREACH, "No route to host")])
+class OldTimeout(OSError):
+    """As of Python 3.9, where socket.timeout is no TimeoutError."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TimeoutError("timed out"), OSError(errno.EHOSTUNREACH, "No route to host"), OldTimeout("timed out")],
+)
 def test_a_host_that_says_nothing(pool: Any, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     def connect(*_args: Any, **_more: Any) -> None:
         raise error
 
     monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket, "timeout", OldTimeout)
     one = server(pool)
     one.look(ssl.create_default_context())
     assert (one.reason, one.silent) == (str(error), True)
@@ -143,6 +151,34 @@ def test_one_look_brings_a_server_in_and_two_take_it_out(pool: Any) -> None:
         *((True, True), (False, True), (False, True), (False, True)),
         *((False, True), (True, False), (False, False), (True, True)),
     ]
+
+
+def cuts(one: Any, *looks: str) -> list[bool]:
+    """After each look whether the server is to be cut; where it is, the pool is written anew."""
+    found = []
+    for look in looks:
+        one.reason, one.silent = ("", False) if look == "ready" else (look, look == "silent")
+        assert one.judge() or not one.cut
+        found.append(one.cut)
+    return found
+
+
+def test_a_server_that_left_is_cut_once_it_falls_silent(pool: Any) -> None:
+    assert cuts(server(pool), "ready", "silent", "silent", "silent") == [False, False, True, False]
+    late = cuts(server(pool), "ready", "HTTP 500", "HTTP 500", "HTTP 500", "silent", "silent", "silent")
+    assert late == [False] * 5 + [True, False]
+    # Between two silences nothing new went there.
+    again = cuts(server(pool), "ready", "silent", "silent", "HTTP 500", "silent", "silent")
+    assert again == [False, False, True, False, False, False]
+    assert cuts(server(pool), "ready", "silent", "silent", "ready", "silent", "silent")[-1]
+
+
+def test_who_has_no_connections_is_not_cut(pool: Any, closed_port: int) -> None:
+    assert not any(cuts(server(pool), "silent", "silent", "silent"))  # never in the pool
+    ended = server(pool, f"127.0.0.1:{closed_port}")
+    cuts(ended, "ready", "HTTP 500", "HTTP 500")
+    ended.look(ssl.create_default_context())  # refused: in good order it ended, and then its host did
+    assert not any(cuts(ended, "silent", "silent", "silent"))
 
 
 def test_the_pools_file_names_all_and_marks_who_is_out(pool: Any, tmp_path: Path) -> None:
@@ -235,6 +271,24 @@ def test_a_server_whose_host_is_silent_costs_its_connections(
     monkeypatch.setattr(pool.Server, "look", silent)
     assert until(lambda: running.down() == [True, False, True])
     assert until(lambda: running.nginx.workers() and not running.nginx.workers() & before)
+
+
+def test_a_server_that_falls_silent_after_it_left_costs_them_too(
+    running: Any, pool: Any, api_servers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    before = running.nginx.workers()
+    api_servers["cp1"].status = 500
+    assert until(lambda: running.down() == [True, False, True])
+    look = pool.Server.look
+
+    def silent(one: Any, context: Any) -> None:
+        look(one, context)
+        if one is running.servers[0]:
+            one.reason, one.silent = "timed out", True
+
+    monkeypatch.setattr(pool.Server, "look", silent)
+    assert until(lambda: running.nginx.workers() and not running.nginx.workers() & before)
+    assert f"{running.servers[0].address} is cut: timed out" in capfd.readouterr().out
 
 
 def test_without_nginx_it_ends_too(running: Any) -> None:
