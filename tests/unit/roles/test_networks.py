@@ -244,6 +244,38 @@ def test_a_bridge_has_routes_to_the_others(made: dict[str, Any]) -> None:
     assert "ip6" not in masquerade
 
 
+def apply_routes(made: dict[str, Any], folder: Path, **programs: str) -> tuple[int, list[str]]:
+    """Run the script with stand-ins for ip and nft; gives its exit code and what it called."""
+    component = made["bridge"]["worker1"]["component"]
+    (folder / "routes").write_text(file_of(component, "routes"))
+    for name in ("ip", "nft"):
+        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/called\n{programs.get(name, "")}\n')
+        (folder / name).chmod(0o755)
+    script = file_of(component, "apply").replace("/etc/kubernetes/cni-routes", str(folder))
+    path = f"{folder}:{os.environ['PATH']}"
+    code = subprocess.run(["sh", "-c", script], check=False, env={**os.environ, "PATH": path}).returncode
+    return code, (folder / "called").read_text().splitlines()
+
+
+def test_a_route_that_fails_keeps_no_other_from_being_set(made: dict[str, Any], tmp_path: Path) -> None:
+    there = '[ "$1 $3" = "-4 show" ] && printf "10.244.9.0/24 via 192.168.60.29 dev eth0\n10.244.8.0/24 via 192.168.60.28\n"'
+    code, called = apply_routes(made, tmp_path, ip=f"{there}\ntrue")
+    routes = file_of(made["bridge"]["worker1"]["component"], "routes").splitlines()
+    wished = ["ip route replace {} via {} proto 77".format(*line.split()) for line in routes]
+    gone = [f"ip -4 route delete 10.244.{number}.0/24 proto 77" for number in (9, 8)]
+    assert code == 0
+    assert [line for line in called if "replace" in line or "delete" in line] == wished + gone
+    assert called[-1].startswith("nft -f ")
+    for failing in ({"ip": f'{there}\n[ "$2" != replace ]'}, {"ip": f'{there}\n[ "$3" != delete ]'}, {"nft": "exit 1"}):
+        (tmp_path / "called").unlink()
+        code, told = apply_routes(made, tmp_path, **{"ip": f"{there}\ntrue", **failing})
+        assert code == 1
+        assert told == called
+    unit = made["bridge"]["worker1"]["component"]["unit"]
+    assert "StartLimitIntervalSec=0\n" in unit
+    assert "Restart=on-failure\nRestartSec=2\n" in unit
+
+
 def test_a_bridge_of_both_families(made: dict[str, Any]) -> None:
     bridge = made["dual bridge"]["worker1"]
     ranges = json.loads(bridge["conflist"])["plugins"][0]["ipam"]["ranges"]
