@@ -309,6 +309,26 @@ def _pod_networks(views, groups, names, say):
             if mine is not None:
                 owners.setdefault(mine, []).append(host)
     _each_its_own(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)
+    _apart(owners, say)
+
+
+def _apart(owners, say):
+    """Tell the owners of networks that hold one another; such networks stand one after the other once they are sorted.
+
+    :arg owners: dict of network to hosts.
+    """
+    outer = None
+    for mine in sorted(owners, key=lambda one: (one.version, int(one.network_address), one.prefixlen)):
+        if outer is None or mine.version != outer.version or not mine.overlaps(outer):
+            outer = mine
+            continue
+        for one, other in ((mine, outer), (outer, mine)):
+            for host in owners[one]:
+                say(
+                    host,
+                    "cni__pod_cidr %s overlaps %s of %s. Give each node a part of its own."
+                    % (one, other, ", ".join(owners[other])),
+                )
 
 
 def _second_addresses(views, nodes, say):

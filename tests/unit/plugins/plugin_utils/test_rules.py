@@ -494,6 +494,30 @@ def test_two_bridged_nodes_with_one_network() -> None:
     assert "is also the one of w1. Give each node its own." in found["w2"][0]
 
 
+def test_bridged_nodes_whose_networks_overlap() -> None:
+    views = bridged()
+    views["cp1"]["cni_pod_cidr"] = "10.244.128.0/18"
+    views["w1"]["cni_pod_cidr"] = "10.244.190.0/24"
+    views["w2"]["cni_pod_cidr"] = "10.244.191.0/24"
+    views["cp2"]["cni_pod_cidr"] = "10.244.192.0/24"  # right behind it
+    assert rules.cluster_findings(views, stacked()[1], NAMES) == {
+        "cp1": [
+            "cni__pod_cidr 10.244.128.0/18 overlaps 10.244.190.0/24 of w1. Give each node a part of its own.",
+            "cni__pod_cidr 10.244.128.0/18 overlaps 10.244.191.0/24 of w2. Give each node a part of its own.",
+        ],
+        "w1": ["cni__pod_cidr 10.244.190.0/24 overlaps 10.244.128.0/18 of cp1. Give each node a part of its own."],
+        "w2": ["cni__pod_cidr 10.244.191.0/24 overlaps 10.244.128.0/18 of cp1. Give each node a part of its own."],
+    }
+
+
+def test_bridged_nodes_whose_second_networks_overlap() -> None:
+    found = bridged_dual(cni_pod_cidr="10.244.14.0/24,fd00:10:244:14::/63")
+    assert found == {
+        "w1": ["cni__pod_cidr fd00:10:244:14::/63 overlaps fd00:10:244:15::/64 of w2. Give each node a part of its own."],
+        "w2": ["cni__pod_cidr fd00:10:244:15::/64 overlaps fd00:10:244:14::/63 of w1. Give each node a part of its own."],
+    }
+
+
 # ---- versions ----
 
 
