@@ -629,6 +629,29 @@ def _endpoint(host, view, views, api_hosts, say):
             )
 
 
+# ---- what a running cluster can't become ----
+
+NETWORK_OF = {"flanneld": "flannel", "cni-routes": "bridge"}  # by unit
+
+
+def running_findings(views, seen, nodes):
+    """Sentences by host about what hosts run and can't be turned from while they do.
+
+    :arg views: as of cluster_findings().
+    :arg seen: dict of host to what the survey told of it.
+    :arg nodes: hosts that are nodes.
+    """
+    found = {}
+    for host, view in views.items():
+        for unit in sorted(set(seen[host]["unwanted"]) & set(NETWORK_OF)) if host in nodes else []:
+            found.setdefault(host, []).append(
+                "is a node with the network of cni__kind %s (unit %s), and cni__kind is %s now: its pods would keep addresses of the "
+                "old network. Set cni__kind: %s again; to change it, reset the nodes with that before you set the new one "
+                "(docs/networks.md)." % (NETWORK_OF[unit], unit, view["cni_kind"], NETWORK_OF[unit])
+            )
+    return found
+
+
 # ---- roles that are used alone, from a playbook of one's own ----
 
 # Whose hosts a role takes for its own, and those that may run anywhere.

@@ -76,6 +76,7 @@ SHOWN = {
     "dns": "__cluster_dns__objects | selectattr('kind', 'equalto', 'Service') | first",
     "settings": "__host__settings | combine(__host__fitness)",
     "rules": "__verify__service_rules",
+    "unwanted": "__cluster__unwanted",
     "units": "__verify__units",
 }
 
@@ -317,6 +318,13 @@ def test_a_network_that_is_handed_over(made: dict[str, Any]) -> None:
     assert releases["two"]["checksum_url"] == "https://example.com/two.tgz.sha256"
     assert [entry["kind"] for entry in none["objects"]] == ["Namespace", "ConfigMap"]
     assert none["objects"][1]["data"] == {"day": "2026-11-21", "text": "{{ x }}"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "others"), [("dual", {"cni-routes"}), ("bridge", {"flanneld"}), ("none", {"cni-routes", "flanneld"})]
+)
+def test_units_of_other_networks_are_looked_for(made: dict[str, Any], kind: str, others: set[str]) -> None:
+    assert {"cni-routes", "flanneld"} & set(made[kind]["worker1"]["unwanted"]) == others
 
 
 def test_others_hand_nothing_over(made: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 from ansible_collections.hardway.kubernetes.plugins.filter.cluster_findings import FilterModule as ClusterFindings
 from ansible_collections.hardway.kubernetes.plugins.filter.host_findings import FilterModule as HostFindings
+from ansible_collections.hardway.kubernetes.plugins.filter.running_findings import FilterModule as RunningFindings
 
+running_findings = RunningFindings().filters()["running_findings"]
 host_findings = HostFindings().filters()["host_findings"]
 cluster_findings = ClusterFindings().filters()["cluster_findings"]
 
@@ -72,3 +74,25 @@ def test_findings_of_variables_come_before_those_across_hosts() -> None:
     )
     assert found["cp1"] == ["etcd__x is no variable.", "cluster_version '9' is no version such as 1.36.3. Mend it."]
     assert len(found[""]) == 2
+
+
+# ---- what a running cluster can't become ----
+
+
+def running(*unwanted: str, kind: str = "bridge", nodes: tuple[str, ...] = ("w1",)) -> dict[str, list[str]]:
+    view = {"findings": [], "view": {"cni_kind": kind}}
+    hostvars = {"w1": {"__cluster__view": view, "__cluster__survey": {"unwanted": list(unwanted)}}}
+    return running_findings(["w1"], hostvars, list(nodes))
+
+
+def test_a_running_nodes_network_stays_of_its_kind() -> None:
+    assert running("flanneld") == {
+        "w1": [
+            "is a node with the network of cni__kind flannel (unit flanneld), and cni__kind is bridge now: its pods would keep "
+            "addresses of the old network. Set cni__kind: flannel again; to change it, reset the nodes with that before you set the "
+            "new one (docs/networks.md)."
+        ]
+    }
+    assert "cni__kind bridge (unit cni-routes), and cni__kind is none now" in running("cni-routes", kind="none")["w1"][0]
+    assert running() == running("load-balancer", "kube-scheduler") == {}
+    assert running("flanneld", nodes=()) == {}  # a node no more

@@ -1,0 +1,55 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: running_findings
+short_description: What a running cluster can't become
+version_added: 0.1.0
+author: hardway.kubernetes authors (@hardway)
+description:
+  - Sets what hosts run beside what the inventory wishes of them, before anything is changed.
+positional: hostvars, nodes
+options:
+  _input:
+    description: Names of hosts.
+    type: list
+    elements: str
+    required: true
+  hostvars:
+    description: Ansible's hostvars, with C(__cluster__view) and C(__cluster__survey) of each host.
+    type: dict
+    required: true
+  nodes:
+    description: Names of the hosts that are nodes.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+findings: "{{ ansible_play_hosts | hardway.kubernetes.running_findings(hostvars, groups['kube_node']) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Sentences by host; hosts with nothing to say are left out.
+  type: dict
+"""
+
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
+
+
+def running_findings(hosts, hostvars, nodes):
+    """Sentences by host."""
+    views = {host: hostvars[host]["__cluster__view"]["view"] for host in hosts}
+    seen = {host: hostvars[host]["__cluster__survey"] for host in hosts}
+    return rules.running_findings(views, seen, nodes)
+
+
+class FilterModule:
+    """The filter running_findings."""
+
+    def filters(self):
+        return {"running_findings": running_findings}
