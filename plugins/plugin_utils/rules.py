@@ -253,13 +253,21 @@ def _address(text):
 def _addresses(views, say):
     owners = {}
     for host, view in views.items():
-        if _address(view["address"]) is None:
+        address = _address(view["address"])
+        if address is None:
             say(
                 host,
                 "cluster_address %r is no IP address. Set ansible_host or cluster_address to the address at which other hosts "
                 "reach this one." % view["address"],
             )
             continue
+        if address.version != 4:
+            say(
+                host,
+                "cluster_address %s is no IPv4 address, and etcd, API servers, balancers and nodes talk to one another over IPv4. Set "
+                "cluster_address to the host's IPv4 address; with both families a node has the other one in cluster_address_v6."
+                % address,
+            )
         owners.setdefault(str(view["address"]), []).append(host)
     _each_its_own(owners, "cluster_address %s is also the address of %s. Give each host its own.", say)
 
@@ -352,9 +360,6 @@ def _second_addresses(views, nodes, say):
                 "cluster_pod_cidr %s has both families, and this node has no cluster_address_v6. Set its IPv6 address, or take "
                 "the IPv6 networks away." % view["pod_cidr"],
             )
-        mine = _address(view["address"])
-        if dual and host in nodes and mine is not None and mine.version != 4:
-            say(host, "cluster_address %s is no IPv4 address. Set that one, and this one as cluster_address_v6." % mine)
     _each_its_own(owners, "cluster_address_v6 %s is also the address of %s. Give each host its own.", say)
 
 

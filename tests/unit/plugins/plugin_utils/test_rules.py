@@ -381,10 +381,21 @@ def test_two_hosts_with_one_second_address() -> None:
     }
 
 
-def test_a_first_address_that_is_the_second() -> None:
-    assert only(dual(host="w1", address="fd00:61::1"), "w1") == (
-        "cluster_address fd00:61::1 is no IPv4 address. Set that one, and this one as cluster_address_v6."
+@pytest.mark.parametrize("host", ["cp1", "w1"])
+def test_a_first_address_of_ipv6(host: str) -> None:
+    """Whatever the families of pods are: nobody puts brackets around it."""
+    words = (
+        "cluster_address fd00:61::1 is no IPv4 address, and etcd, API servers, balancers and nodes talk to one another over IPv4. "
+        "Set cluster_address to the host's IPv4 address; with both families a node has the other one in cluster_address_v6."
     )
+    assert only(dual(host=host, address="fd00:61::1"), host) == words
+    assert only(findings({"address": "fd00:61::1"}, host), host) == words
+
+
+def test_balancers_have_addresses_of_ipv4_too() -> None:
+    views, groups = stacked()
+    views["lb1"] = dict(views["w1"], address="fd00:61::1", node_name="lb1")
+    assert "cluster_address fd00:61::1 is no IPv4 address" in only(rules.cluster_findings(views, groups, NAMES), "lb1")
 
 
 def test_a_second_address_alone_changes_nothing() -> None:
@@ -578,10 +589,6 @@ def test_an_address_that_is_none(address: str | None) -> None:
     found = only(findings({"address": address}, "w1"), "w1")
     assert f"cluster_address {address!r} is no IP address" in found
     assert "ansible_host" in found
-
-
-def test_ipv6_addresses() -> None:
-    assert findings({"address": "fd00::9"}, "w1") == {}
 
 
 @pytest.mark.parametrize("name", ["Worker1", "w_1", "-w1", "w1.", "a" * 64])
