@@ -97,6 +97,7 @@ class Host:
             )
         if not self.missing_modules_package():
             found += self.module_findings()
+        found += self.old_kernel()
         if not read("/etc/machine-id"):
             found.append("has no machine id. Run: systemd-machine-id-setup")
         if not os.path.isdir("/run/systemd/system"):
@@ -142,6 +143,16 @@ class Host:
         return found + [
             "has a kernel (%s) without %s. Install a kernel that has it." % (platform.release(), name)
             for name in lacking
+        ]
+
+    def old_kernel(self):
+        """Sentences about settings that want a newer kernel than the running one."""
+        running = re.match(r"(\d+)\.(\d+)", platform.release())
+        return [
+            "has kernel %s, and %s wants %s or newer. Give it a newer kernel, or set %s for all hosts."
+            % (platform.release(), wish["setting"], wish["version"], wish["otherwise"])
+            for wish in self.wish["minimum_kernels"]
+            if running and tuple(map(int, running.groups())) < tuple(map(int, wish["version"].split(".")))
         ]
 
     def addresses(self):
@@ -358,6 +369,16 @@ SETTINGS_SPEC = {
     "controller_time": {"type": "float"},
     "maximum_clock_skew": {"type": "int", "default": 10},
     "needed_by": {"type": "dict", "default": {}},
+    "minimum_kernels": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "version": {"type": "str", "required": True},
+            "setting": {"type": "str", "required": True},
+            "otherwise": {"type": "str", "required": True},
+        },
+    },
     "address": {"type": "str"},
     "address_v6": {"type": "str", "default": ""},
     "virtual_address": {

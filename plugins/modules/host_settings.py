@@ -70,6 +70,24 @@ options:
     description: Which of O(modules) a setting needs, variable and value to names. It is said where the kernel lacks them.
     type: dict
     default: {}
+  minimum_kernels:
+    description: Settings that want a kernel of some version.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      version:
+        description: Version below which the host is unfit, two numbers with a dot between.
+        type: str
+        required: true
+      setting:
+        description: Variable and value that want it.
+        type: str
+        required: true
+      otherwise:
+        description: Variable and value with which an older one is fit.
+        type: str
+        required: true
   minimum_memory_mb:
     description: Memory below which the host is unfit, in MiB.
     type: int

@@ -339,6 +339,8 @@ def test_others_hand_nothing_over(made: dict[str, Any]) -> None:
 def test_what_a_mode_needs(made: dict[str, Any]) -> None:
     ipvs, iptables, nftables = (made[kind]["worker1"] for kind in ("bridge", "host-gw and iptables", "dual"))
     assert ipvs["settings"]["needed_by"]["kube_proxy__mode ipvs"] == ["ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"]
+    assert [entry["version"] for entry in nftables["settings"]["minimum_kernels"]] == ["5.13"]
+    assert ipvs["settings"]["minimum_kernels"] == iptables["settings"]["minimum_kernels"] == []
     assert "ip_vs" in ipvs["settings"]["modules"]
     assert "ip_vs" not in iptables["settings"]["modules"] + nftables["settings"]["modules"]
     assert "grep -q ^:KUBE-SVC-" in ipvs["proxy_unit"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import platform
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,29 @@ def test_a_kernel_without_what_a_setting_needs(machine: Machine) -> None:
     machine.write(f"/lib/modules/{os.uname().release}/modules.dep", "kernel/net/netfilter/ipvs/ip_vs.ko.xz: x\n")
     (found,) = findings(machine, modules=["ip_vs", "ip_vs_rr"], needed_by=needed)
     assert "without ip_vs_rr, which" in found
+
+
+@pytest.mark.parametrize(
+    ("release", "fit"),
+    [
+        *(("5.13.0-30-generic", True), ("6.1.0-18-amd64", True), ("5.14.0-427.el9.x86_64", True), ("odd", True)),
+        *(("5.10.0-28-amd64", False), ("4.18.0", False), ("5.9", False)),
+    ],
+)
+def test_a_kernel_that_is_too_old_for_a_setting(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, release: str, fit: bool
+) -> None:
+    monkeypatch.setattr(platform, "release", lambda: release)
+    nftables = {"version": "5.13", "setting": "kube_proxy__mode nftables", "otherwise": "kube_proxy__mode: iptables"}
+    assert findings(machine, minimum_kernels=[nftables]) == (
+        []
+        if fit
+        else [
+            f"has kernel {release}, and kube_proxy__mode nftables wants 5.13 or newer. Give it a newer kernel, or set "
+            "kube_proxy__mode: iptables for all hosts."
+        ]
+    )
+    assert findings(machine) == []
 
 
 def test_a_module_that_is_built_in(machine: Machine) -> None:
