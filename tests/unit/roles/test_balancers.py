@@ -54,6 +54,7 @@ SHOWN = {
     "address": "__virtual_address__component if 'virtual_address' in __cluster__components else {}",
     "units": "__verify__units",
     "probes": "__verify__probes | map(attribute='name')",
+    "asked": "__verify__endpoint.addresses if __cluster__shared_api else []",
     "mend": "__cluster__shared.mend",
     "unwanted": "__cluster__unwanted",
     "unturned": "__cluster__unturned",
@@ -218,6 +219,21 @@ def test_what_is_asked_of_hosts_before_anything_is_changed(made: dict[str, Any])
     behind = made["hybrid"]["worker1"]["fitness"]["endpoint"]["behind"]
     assert behind == ["https://192.168.60.31:6443", "https://192.168.60.32:6443"]
     assert made["hybrid"]["lb1"]["fitness"]["endpoint"] is None
+    # The cluster asks at its own address, whatever becomes of the balancer before it.
+    assert made["hybrid with an address"]["worker1"]["fitness"]["endpoint"] is None
+
+
+def test_what_verify_asks(made: dict[str, Any]) -> None:
+    for kind, addresses in {
+        "haproxy": [f"{VIRTUAL}:6443"],
+        "named": [f"{VIRTUAL}:443", "k8s.example.com:443"],
+        "hybrid": [EXTERNAL],
+        "external": [EXTERNAL],
+    }.items():
+        assert {host: made[kind][host]["asked"] for host in HOSTS} == dict.fromkeys(HOSTS, addresses)
+    asked = {host: made["hybrid with an address"][host]["asked"] for host in HOSTS}
+    assert sorted(asked.values()) == [[f"{VIRTUAL}:6443"]] * 3 + [[f"{VIRTUAL}:6443", EXTERNAL]]
+    assert EXTERNAL not in asked["lb1"] + asked["lb2"]
 
 
 def test_what_to_look_at_where_nobody_answers(made: dict[str, Any]) -> None:
