@@ -132,6 +132,7 @@ def test_a_local_balancer_on_each_host_that_asks(made: dict[str, Any]) -> None:
     assert "haproxy" in local["worker1"]["packages"]
     assert "bind 127.0.0.1:7443\n" in file_of(local["worker1"]["balancer"], "haproxy.cfg")
     assert local["worker1"]["balancer"]["restart_gate"]["at_least"] == 0
+    assert local["worker1"]["balancer"]["lease"] is None
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -147,6 +148,8 @@ def test_a_pair_balances_for_all(made: dict[str, Any], kind: str) -> None:
     gate = hosts["lb1"]["balancer"]["restart_gate"]
     port = "443" if kind == "named" else "6443"
     assert (gate["at_least"], gate["others"]) == (1, [{"tcp": f"192.168.60.32:{port}"}])
+    # Whatever controller it comes from, one run restarts one at a time.
+    assert hosts["lb1"]["balancer"]["lease"]["servers"] == [f"https://192.168.60.{number}:6443" for number in (11, 12, 13)]
     assert hosts["lb1"]["balancer"]["healthy"]["tcp"] == f"127.0.0.1:{port}"
 
 

@@ -140,3 +140,20 @@ def test_secret_contents_are_under_secrets_and_nowhere_else(cluster: Cluster) ->
     assert "hidden" not in str(cluster.args)
     assert "hidden" not in str(result)
     assert cluster.args[0]["components"]["kubelet"]["files"] == COMPONENTS["kubelet"]["files"]
+
+
+def test_who_names_no_lease_takes_turns_without_one(cluster: Cluster) -> None:
+    """A local balancer says so."""
+    cluster.pending = ["kubelet"]
+    cluster.run(components={"kubelet": {"name": "kubelet", "lease": None}})
+    assert "turn" not in cluster.args[-1]
+    assert all("lease" not in args for args in cluster.args)
+
+
+def test_a_lease_goes_along_with_the_turn_alone(cluster: Cluster, pki: Any) -> None:
+    cluster.pending = ["load_balancer"]
+    lease = {"servers": ["https://192.168.60.11:6443"], "pki_dir": pki.folder, "passphrase": ""}
+    cluster.run(components={"load_balancer": {"name": "load-balancer", "lease": lease}})
+    assert "lease" not in cluster.args[0]["components"]["load_balancer"]
+    assert cluster.args[-1]["turn"]["servers"] == lease["servers"]
+    assert "PRIVATE KEY" in cluster.args[-1]["client_key"]
