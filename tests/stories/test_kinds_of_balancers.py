@@ -146,11 +146,24 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, asking):
     await_whole(playbook, *extra)
 
 
-def test_a_balancer_that_checks_too_little_is_found(playbook, theirs, told):
+@pytest.fixture
+def without_the_pair(on):
+    """The pair of before, which asks for /readyz too, is off for the test."""
+
+    def both(verb: str) -> None:
+        for name in BALANCERS:
+            on(name).check_output(f"systemctl {verb} load-balancer")
+
+    yield lambda: both("stop")
+    both("start")
+
+
+def test_a_balancer_that_checks_too_little_is_found(playbook, theirs, told, without_the_pair):
     """With a TCP connect only it sends clients to servers that aren't ready; with one server it does not balance."""
     theirs(documented(SERVERS))
     extra = external(told)
     green(playbook, "site.yml", *extra)
+    without_the_pair()
     blind = re.sub(r"  option httpchk.*\n", "", documented(SERVERS)).replace(
         "check check-ssl verify required ca-file ", "check #"
     )

@@ -206,7 +206,9 @@ def test_a_balancer_that_asks_for_readiness(check: Callable[..., Any], api: Any)
     result = check(balancer="203.0.113.5:6443", balancer_within=5)
     assert result["findings"] == []
     assert result["ready_servers"] == [api.server.url]
-    assert result["facts"][-1] == "203.0.113.5:6443 asks every API server for /readyz"
+    assert result["facts"][-1] == (
+        "every API server is asked for /readyz, by the balancer at 203.0.113.5:6443 or another one"
+    )
 
 
 def test_a_balancer_that_does_not_ask_for_readiness(check: Callable[..., Any], api: Any) -> None:
