@@ -18,6 +18,7 @@ PROBE_SPEC = {
     "cert": {"type": "path"},
     "key": {"type": "path", "no_log": False},  # a path, not a secret
     "expect": {"type": "str"},
+    "behind": {"type": "list", "elements": "str", "default": []},
     "within": {"type": "int", "default": 60},
 }
 LOOKS_EVERY = 1.0  # seconds between two questions whether to go on; each is a process on a host that has enough to do
@@ -32,9 +33,18 @@ def ask(probe, timeout=3.0):
     """Probe once.
 
     :arg probe: dict with one of url, tcp (host:port) or socket (a path); ca, cert and key are paths; expect is a text
-        that the answer must hold.
+        that the answer must hold; behind are URLs of what answers through the url, if any: while none of them is healthy by itself
+        it is enough that the url takes connections.
     :returns: None when healthy, otherwise a sentence that says what is wrong.
     """
+    wrong = _ask(probe, timeout)
+    behind = probe.get("behind")
+    if wrong and behind and all(_ask(dict(probe, url=url), timeout) for url in behind):
+        return _ask({"tcp": urlsplit(probe["url"]).netloc}, timeout)
+    return wrong
+
+
+def _ask(probe, timeout):
     try:
         if probe.get("socket"):
             with socket.socket(socket.AF_UNIX) as connection:

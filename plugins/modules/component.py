@@ -143,6 +143,11 @@ options:
       expect:
         description: Text that the answer must hold.
         type: str
+      behind:
+        description: URLs of what answers through the url. While none of them is healthy by itself, the url need only take connections.
+        type: list
+        elements: str
+        default: []
       within:
         description: Seconds to wait for health.
         type: int

@@ -56,6 +56,11 @@ options:
       expect:
         description: Text that the answer must hold.
         type: str
+      behind:
+        description: URLs of what answers through the url. While none of them is healthy by itself, the url need only take connections.
+        type: list
+        elements: str
+        default: []
       within:
         description: Not used here; each probe is asked once, and once more after a moment.
         type: int

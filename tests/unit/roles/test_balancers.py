@@ -133,6 +133,7 @@ def test_a_local_balancer_on_each_host_that_asks(made: dict[str, Any]) -> None:
     assert "bind 127.0.0.1:7443\n" in file_of(local["worker1"]["balancer"], "haproxy.cfg")
     assert local["worker1"]["balancer"]["restart_gate"]["at_least"] == 0
     assert local["worker1"]["balancer"]["lease"] is None
+    assert local["worker1"]["balancer"]["healthy"]["tcp"] == "127.0.0.1:7443"
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -150,7 +151,9 @@ def test_a_pair_balances_for_all(made: dict[str, Any], kind: str) -> None:
     assert (gate["at_least"], gate["others"]) == (1, [{"tcp": f"192.168.60.32:{port}"}])
     # Whatever controller it comes from, one run restarts one at a time.
     assert hosts["lb1"]["balancer"]["lease"]["servers"] == [f"https://192.168.60.{number}:6443" for number in (11, 12, 13)]
-    assert hosts["lb1"]["balancer"]["healthy"]["tcp"] == f"127.0.0.1:{port}"
+    healthy = hosts["lb1"]["balancer"]["healthy"]
+    assert healthy["url"] == f"https://127.0.0.1:{port}/readyz"
+    assert healthy["behind"] == [f"https://192.168.60.{number}:6443/readyz" for number in (11, 12, 13)]
 
 
 @pytest.mark.parametrize(

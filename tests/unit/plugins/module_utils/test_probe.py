@@ -49,6 +49,22 @@ def test_a_long_answer_is_cut_to_its_end(serve: Callable[..., Any]) -> None:
     assert len(wrong) < 450
 
 
+def test_what_leads_nowhere_while_others_are_ready_is_not_healthy(
+    serve: Callable[..., Any], closed_port: int
+) -> None:
+    balancer, first, second = serve(), serve(), serve()
+    asked = {"url": balancer.url, "behind": [first.url, second.url]}
+    assert probe.ask(asked) is None
+    assert first.asked == []
+    balancer.status, first.status = 503, 500
+    assert probe.ask(asked).startswith("HTTP 503")
+    second.status = 500  # nobody is ready, so it can lead nowhere
+    assert probe.ask(asked) is None
+    assert "refused" in probe.ask({**asked, "url": f"http://127.0.0.1:{closed_port}"})
+    balancer.status = 200
+    assert probe.ask(asked) is None
+
+
 def test_expect_looks_into_the_answer(serve: Callable[..., Any]) -> None:
     server = serve()
     server.body = '{"health":"false"}'
