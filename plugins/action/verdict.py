@@ -16,7 +16,7 @@ class ActionModule(ActionBase):
         hosts, cluster = args["hosts"], args["cluster"]
         findings = {host: list(told.get("findings") or []) for host, told in hosts.items()}
         findings[""] = list(args.get("outside") or []) + list(cluster.get("findings") or []) + leader_findings(hosts)
-        findings[""] += balance_findings(hosts, cluster)
+        findings[""] += balance_findings(hosts, cluster) + holder_findings(hosts)
         for host in args.get("skipped") or []:
             findings[host] = [
                 "did not answer, so nothing of it was checked. Bring it up, or take it out of the inventory."
@@ -43,6 +43,17 @@ def leader_findings(hosts):
             % ", ".join("%s knows %s" % pair for pair in sorted(leaders.items()))
         ]
     return []
+
+
+def holder_findings(hosts):
+    """A virtual address with two holders: each answers some of those who ask."""
+    holders = sorted(host for host, told in hosts.items() if told.get("holds_virtual_address"))
+    if len(holders) < 2:
+        return []
+    return [
+        "%s all hold the virtual address, so they do not hear one another. Let VRRP, IP protocol 112, through between their "
+        "addresses, and see that they have the same virtual_address__router_id: docs/load-balancers.md." % ", ".join(holders)
+    ]
 
 
 def answers(hosts):

@@ -87,6 +87,10 @@ options:
     type: list
     elements: path
     default: [/, /var/lib]
+  virtual_address:
+    description: An address that one of several hosts holds; it is told whether this one does.
+    type: str
+    default: ""
   etcd:
     description: Ask this host's etcd member for the members and their leader.
     type: dict
@@ -201,6 +205,10 @@ etcd_leader:
   description: Id of the leader that this host's member knows.
   returned: with O(etcd)
   type: str
+holds_virtual_address:
+  description: Whether an interface of this host has the address.
+  returned: with O(virtual_address)
+  type: bool
 endpoint_answers:
   description: By address, which API server answered how many connections.
   returned: with O(endpoint)
@@ -368,6 +376,7 @@ def main():
             "minimum_days": {"type": "int", "default": 14},
             "minimum_free_percent": {"type": "int", "default": 10},
             "paths": {"type": "list", "elements": "path", "default": ["/", "/var/lib"]},
+            "virtual_address": {"type": "str", "default": ""},
             "etcd": {
                 "type": "dict",
                 "options": {
@@ -402,6 +411,9 @@ def main():
     result = {"certificate_days": days}
     if module.params["etcd"]:
         result["etcd_leader"] = check.etcd()
+    if module.params["virtual_address"]:
+        command = ["ip", "-oneline", "address", "show", "to", module.params["virtual_address"]]
+        result["holds_virtual_address"] = bool(module.run_command(command, check_rc=True)[1].strip())
     if module.params["endpoint"]:
         result["endpoint_answers"] = check.endpoint()
     if module.params["service_rules"]:

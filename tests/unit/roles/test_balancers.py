@@ -25,6 +25,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "cluster_api_endpoint": "k8s.example.com:443",
         "virtual_address__address": VIRTUAL,
     },
+    "on another interface": {"load_balancer__kind": "haproxy", "virtual_address__interface": "eth1"},
     "external": {"load_balancer__kind": "external", "cluster_api_endpoint": EXTERNAL},
     "hybrid": {
         "load_balancer__kind": "hybrid",
@@ -329,6 +330,23 @@ def run_script(text: str, folder: Path, *arguments: str, **programs: str) -> sub
     return subprocess.run(
         ["sh", str(folder / "script"), *arguments], capture_output=True, text=True, check=False, env=environment
     )
+
+
+def test_an_address_on_another_interface(made: dict[str, Any], tmp_path: Path) -> None:
+    """keepalived speaks over the interface that has the host's own address: there the others are."""
+    address = made["on another interface"]["lb1"]["address"]
+    text = file_of(address, "keepalived.conf")
+    assert "interface $INTERFACE\n" in text
+    assert f"virtual_ipaddress {{\n    {VIRTUAL} dev eth1\n  }}\n  track_interface {{\n    eth1\n  }}\n" in text
+    assert "track_interface" not in file_of(made["haproxy"]["lb1"]["address"], "keepalived.conf")
+    script = file_of(address, "interface")
+    ip = (
+        f'echo "$*" >>{tmp_path}/asked; [ "$2" = address ] && echo "2: ens3    inet 192.168.60.31/24 scope global ens3"'
+    )
+    assert run_script(script, tmp_path, "find", ip=ip).returncode == 0
+    assert (tmp_path / "interface.conf").read_text() == "$INTERFACE=ens3\n"
+    assert run_script(script, tmp_path, "free", ip=ip).returncode == 0
+    assert (tmp_path / "asked").read_text().splitlines()[-1] == f"address del {VIRTUAL} dev eth1"
 
 
 @pytest.mark.parametrize(

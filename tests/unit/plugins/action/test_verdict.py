@@ -96,3 +96,13 @@ def test_rules_of_services_are_summed_up(host: SimpleNamespace) -> None:
     assert lines[1:] == ["rules of Services (nftables): 13 ports with 20 endpoints on 2 nodes"]
     lines = verdict(host, {"cp1": node(13), "w1": node(12)}, facts=["x"])["summary"]
     assert lines[1:] == ["rules of Services (nftables): 12 to 13 ports with 20 endpoints on 2 nodes"]
+
+
+def test_two_holders_of_the_virtual_address(host: SimpleNamespace) -> None:
+    def holding(holds: bool) -> dict[str, Any]:
+        return {**told(), "holds_virtual_address": holds}
+
+    one = {"lb1": holding(True), "lb2": holding(False), "cp1": told()}
+    assert verdict(host, one, facts=["x"])["findings"] == {}
+    (found,) = verdict(host, {**one, "lb2": holding(True)}, facts=["x"])["findings"][""]
+    assert found.startswith("lb1, lb2 all hold the virtual address, so they do not hear one another. Let VRRP, IP protocol 112")

@@ -21,6 +21,14 @@ def run(host: SimpleNamespace, **more: Any) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.parametrize(("shown", "holds"), [("3: eth1    inet 192.168.60.30/32 scope global eth1\n", True), ("", False)])
+def test_who_holds_the_virtual_address(host: SimpleNamespace, commands: Any, shown: str, holds: bool) -> None:
+    commands.answers = {"ip -oneline address show to 192.168.60.30": (0, shown, "")}
+    result = run(host, virtual_address="192.168.60.30")
+    assert (result["holds_virtual_address"], result["findings"]) == (holds, [])
+    assert "holds_virtual_address" not in run(host)
+
+
 def test_a_host_with_nothing_wrong(host: SimpleNamespace, commands: Any) -> None:
     commands.answers = {"systemctl show": (0, "ActiveState=active\nSubState=running\nMainPID=12\n", "")}
     result = run(host, units=["etcd"], controller_time=time.time())
