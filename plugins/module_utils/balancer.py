@@ -1,6 +1,6 @@
 # Copyright (c) the hardway.kubernetes authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The balancer that a host has, whatever is wished of it now."""
+"""The balancer that a host has, and where it asks for the API, whatever is wished of it now."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ def listens():
         if found:
             return "%s:%s" % ("127.0.0.1" if found.group(1) == "127.0.0.1" else "*", found.group(2))
     return ""
+
+
+def asked(paths):
+    """The servers that kubeconfigs of this host lead to, those that are not there apart."""
+    texts = [(read_bytes(path) or b"").decode("utf-8", "replace") for path in paths]
+    return sorted({server for text in texts for server in re.findall(r"^\s*server: (\S+)$", text, re.MULTILINE)})

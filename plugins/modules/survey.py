@@ -46,6 +46,11 @@ options:
     type: list
     elements: str
     default: []
+  kubeconfigs:
+    description: Paths of kubeconfigs of components that ask through a balancer, there or not.
+    type: list
+    elements: path
+    default: []
   images:
     description: The archives of P(hardway.kubernetes.image_archives#module), by the name of the role that loads them.
     type: dict
@@ -113,6 +118,11 @@ balances:
     C(*:port) for others too; empty where there is none.
   returned: always
   type: str
+asks:
+  description: The servers that O(kubeconfigs) lead to now.
+  returned: always
+  type: list
+  elements: str
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
@@ -144,6 +154,7 @@ def main():
             "components": {"type": "dict", "default": {}},
             "roles": {"type": "list", "elements": "str"},
             "unwanted": {"type": "list", "elements": "str", "default": []},
+            "kubeconfigs": {"type": "list", "elements": "path", "default": []},
             "images": {"type": "dict", "default": {}},
             "etcd": {"type": "dict", "default": {}},
             "client_key": {"type": "str", "no_log": True},
@@ -156,7 +167,7 @@ def main():
     module.check_mode = True  # all that follows only looks
     wish = module.params
     result = {"changed": False, "host": {}, "todo": [], "restarts": []}
-    result["balances"] = balancer.listens()
+    result.update(balances=balancer.listens(), asks=balancer.asked(wish["kubeconfigs"]))
     unit = systemd.UNIT_DIRECTORY + "/%s.service"
     result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:

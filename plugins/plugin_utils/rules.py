@@ -636,6 +636,7 @@ def _endpoint(host, view, views, api_hosts, say):
 
 # ---- what a running cluster can't become ----
 
+LOOPBACK = re.compile(r"https://(127\.|localhost\b|\[::1\])")
 NETWORK_OF = {"flanneld": "flannel", "cni-routes": "bridge"}  # by unit
 
 
@@ -654,7 +655,32 @@ def running_findings(views, seen, nodes):
                 "old network. Set cni__kind: %s again; to change it, reset the nodes with that before you set the new one "
                 "(docs/networks.md)." % (NETWORK_OF[unit], unit, view["cni_kind"], NETWORK_OF[unit])
             )
+    asking = [host for host in nodes if host not in seen]
+    asking += [host for host in seen if any(not LOOPBACK.match(server) for server in seen[host]["asks"])]
+    for host, view in views.items():
+        sentence = _moved(seen[host], view, asking)
+        if sentence:
+            found.setdefault(host, []).append(sentence)
     return found
+
+
+def _moved(seen, view, asking):
+    """Why a host's balancer can't be put elsewhere now, or None. It would be, before those that ask there are turned."""
+    now = seen["balances"]
+    wished = "127.0.0.1" if view["balancer"] == "local" else "*:%s" % view["pair_port"]
+    if not now.startswith("*:") or now == wished or "load-balancer" in seen["unwanted"] or not asking:
+        return None
+    who = ", ".join(asking[:3]) + (" and others" if len(asking) > 3 else "")
+    if view["balancer"] == "local":
+        return (
+            "balances at port %s for all, and with load_balancer__kind local would balance for itself alone while %s still ask "
+            "there. Let other hosts balance first, in the group load_balancer (docs/load-balancers.md)." % (now[2:], who)
+        )
+    return (
+        "balances at port %s, and would at port %s while %s still ask at the other one. Turn the cluster to load_balancer__kind: local "
+        "first, with the group load_balancer empty, and then to this; where nobody asks this host any more, reset it first "
+        "(docs/load-balancers.md)." % (now[2:], wished[2:], who)
+    )
 
 
 # ---- roles that are used alone, from a playbook of one's own ----

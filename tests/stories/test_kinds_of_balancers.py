@@ -125,6 +125,35 @@ def test_nginx_in_place_of_haproxy(on, playbook, told, asking):
     await_whole(playbook, *extra)
 
 
+def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook, told):
+    """From local balancers back to the pair: first with a tag that leaves the kubelets out, then all of it."""
+    local = told(load_balancer__kind="local", cluster_api_endpoint="", cluster_load_balancer_group="nobody")
+    green(playbook, "site.yml", *local)
+    green(playbook, "site.yml", "--tags", "load_balancer")
+    for name in group("kube_node"):
+        assert server_of(on, name) == "https://127.0.0.1:7443"
+        assert on(name).service("load-balancer").is_running
+    green(playbook, "site.yml")
+    for name in group("kube_node"):
+        assert server_of(on, name) == f"https://{VIRTUAL_ADDRESS}:6443"
+        assert not on(name).file("/etc/systemd/system/load-balancer.service").exists
+    assert set(changed(green(playbook, "site.yml").stdout).values()) == {0}
+    # The certificates know both addresses for as long as they live, so nobody was refused in between.
+    serving = "/etc/kubernetes/kube-apiserver/pki/serving.crt"
+    names = on(SERVERS[0]).check_output(f"openssl x509 -noout -ext subjectAltName -in {serving}")
+    assert VIRTUAL_ADDRESS in names
+    await_whole(playbook)
+
+
+def test_a_port_is_not_changed_under_nodes_that_ask_there(playbook, told):
+    """Nothing is changed, and the words tell the way."""
+    extra = told(cluster_api_endpoint=f"{VIRTUAL_ADDRESS}:9443")
+    result = playbook("site.yml", *extra)
+    assert result.returncode == 2
+    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
+    assert "balances at port 6443, and would at port 9443 while" in result.stdout, result.stdout[-4000:]
+
+
 def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, asking):
     """Configured as documented, it is all that nodes and people ask; an API server that ends costs no request."""
     theirs(documented(SERVERS))

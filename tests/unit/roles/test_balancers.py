@@ -58,6 +58,7 @@ SHOWN = {
     "asked": "__verify__endpoint.addresses if __cluster__shared_api else []",
     "mend": "__cluster__shared.mend",
     "unwanted": "__cluster__unwanted",
+    "kubeconfigs": "__cluster__kubeconfigs",
     "unturned": "__cluster__unturned",
 }
 # As if of each host the kubelet differed, and the run had turned worker1's.
@@ -251,6 +252,10 @@ def test_what_to_look_at_where_nobody_answers(made: dict[str, Any]) -> None:
 
 def test_a_balancer_stays_until_those_that_asked_it_are_turned(made: dict[str, Any]) -> None:
     haproxy = made["haproxy"]
+    assert haproxy["lb1"]["kubeconfigs"] == [
+        f"/etc/kubernetes/{unit}/kubeconfig"
+        for unit in ("kubelet", "flanneld", "kube-proxy", "kube-controller-manager", "kube-scheduler")
+    ]
     assert "load-balancer" in haproxy["worker1"]["unwanted"]
     assert {"kubelet", "flanneld", "kube-proxy", "kube-scheduler"} <= set(haproxy["lb1"]["unwanted"])
     assert not {"kubelet", "flanneld", "kube-proxy"} & set(haproxy["worker1"]["unwanted"])

@@ -80,8 +80,9 @@ def test_findings_of_variables_come_before_those_across_hosts() -> None:
 
 
 def running(*unwanted: str, kind: str = "bridge", nodes: tuple[str, ...] = ("w1",)) -> dict[str, list[str]]:
-    view = {"findings": [], "view": {"cni_kind": kind}}
-    hostvars = {"w1": {"__cluster__view": view, "__cluster__survey": {"unwanted": list(unwanted)}}}
+    view = {"findings": [], "view": {"cni_kind": kind, "balancer": "local", "pair_port": "6443"}}
+    survey = {"unwanted": list(unwanted), "balances": "", "asks": []}
+    hostvars = {"w1": {"__cluster__view": view, "__cluster__survey": survey}}
     return running_findings(["w1"], hostvars, list(nodes))
 
 
@@ -96,3 +97,39 @@ def test_a_running_nodes_network_stays_of_its_kind() -> None:
     assert "cni__kind bridge (unit cni-routes), and cni__kind is none now" in running("cni-routes", kind="none")["w1"][0]
     assert running() == running("load-balancer", "kube-scheduler") == {}
     assert running("flanneld", nodes=()) == {}  # a node no more
+
+
+SHARED = "https://192.168.60.30:6443"
+
+
+def moved(now: str, asks: list[str], *unwanted: str, kind: str = "haproxy", port: int = 6443, hosts: int = 2) -> Any:
+    """What is found of lb1, which balances so now, beside a worker that asks there."""
+    view = {"findings": [], "view": {"cni_kind": "flannel", "balancer": kind, "pair_port": port}}
+    surveys = {
+        "lb1": {"unwanted": list(unwanted), "balances": now, "asks": []},
+        "w1": {"unwanted": [], "balances": "", "asks": asks},
+    }
+    hostvars = {host: {"__cluster__view": view, "__cluster__survey": survey} for host, survey in surveys.items()}
+    return running_findings(["lb1", "w1"][:hosts], hostvars, ["w1"])
+
+
+def test_a_balancer_stays_where_others_ask_it() -> None:
+    assert moved("*:6443", [SHARED]) == {}
+    assert moved("*:6443", [SHARED], port=8443) == {
+        "lb1": [
+            "balances at port 6443, and would at port 8443 while w1 still ask at the other one. Turn the cluster to "
+            "load_balancer__kind: local first, with the group load_balancer empty, and then to this; where nobody asks this host "
+            "any more, reset it first (docs/load-balancers.md)."
+        ]
+    }
+    (found,) = moved("*:6443", [SHARED], kind="local")["lb1"]
+    assert "would balance for itself alone while w1 still ask there. Let other hosts balance first" in found
+    assert list(moved("*:6443", [], port=8443, hosts=1)) == ["lb1"]  # of a node that --limit leaves out nobody knows
+
+
+def test_a_balancer_that_nobody_asks_may_be_put_elsewhere() -> None:
+    assert moved("*:6443", ["https://127.0.0.1:7443"], port=8443) == {}
+    assert moved("*:6443", ["https://127.0.0.1:7443"], kind="local") == {}
+    assert moved("127.0.0.1:7443", [SHARED], port=8443) == {}
+    assert moved("", [SHARED], port=8443) == {}
+    assert moved("*:6443", [SHARED], "load-balancer", kind="external") == {}  # taken away once all are turned

@@ -319,7 +319,7 @@ def test_a_host_says_whether_it_belongs_to_a_cluster(made: Host) -> None:
 
 def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
     made.systemd.ran.clear()
-    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": [], "unwanted": [], "balances": ""}
+    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": [], "unwanted": [], "balances": "", "asks": []}
     assert made.helpers.run_module("survey", {}) == nothing
     assert made.systemd.ran == []
 
@@ -364,6 +364,14 @@ def test_where_a_balancer_listens_is_told(made: Host, tmp_path: Path, used: str,
     unit = Path(made.helpers.load("module_utils", "systemd").UNIT_DIRECTORY) / "load-balancer.service"
     unit.write_text(f"[Service]\nExecStart=/usr/sbin/x -f {tmp_path}/{used}\n")
     assert made.survey()["balances"] == listens
+
+
+def test_where_a_host_asks_is_told(made: Host, tmp_path: Path) -> None:
+    for name, server in (("kubelet", "https://192.168.60.30:6443"), ("flanneld", "https://127.0.0.1:7443")):
+        text = f"clusters:\n- cluster:\n    certificate-authority: /ca\n    server: {server}\n  name: cluster\n"
+        (tmp_path / name).write_text(text)
+    paths = [str(tmp_path / name) for name in ("kubelet", "flanneld", "none")]
+    assert made.survey(kubeconfigs=paths)["asks"] == ["https://127.0.0.1:7443", "https://192.168.60.30:6443"]
 
 
 @pytest.mark.parametrize(
