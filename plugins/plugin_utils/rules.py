@@ -674,7 +674,8 @@ def _moved(seen, view, asking):
     if view["balancer"] == "local":
         return (
             "balances at port %s for all, and with load_balancer__kind local would balance for itself alone while %s still ask "
-            "there. Let other hosts balance first, in the group load_balancer (docs/load-balancers.md)." % (now[2:], who)
+            "there. Let other hosts balance first, in the group load_balancer (docs/load-balancers.md)."
+            % (now[2:], who)
         )
     return (
         "balances at port %s, and would at port %s while %s still ask at the other one. Turn the cluster to load_balancer__kind: local "

@@ -152,7 +152,9 @@ def test_a_pair_balances_for_all(made: dict[str, Any], kind: str) -> None:
     port = "443" if kind == "named" else "6443"
     assert (gate["at_least"], gate["others"]) == (1, [{"tcp": f"192.168.60.32:{port}"}])
     # Whatever controller it comes from, one run restarts one at a time.
-    assert hosts["lb1"]["balancer"]["lease"]["servers"] == [f"https://192.168.60.{number}:6443" for number in (11, 12, 13)]
+    assert hosts["lb1"]["balancer"]["lease"]["servers"] == [
+        f"https://192.168.60.{number}:6443" for number in (11, 12, 13)
+    ]
     healthy = hosts["lb1"]["balancer"]["healthy"]
     assert healthy["url"] == f"https://127.0.0.1:{port}/readyz"
     assert healthy["behind"] == [f"https://192.168.60.{number}:6443/readyz" for number in (11, 12, 13)]

@@ -105,4 +105,6 @@ def test_two_holders_of_the_virtual_address(host: SimpleNamespace) -> None:
     one = {"lb1": holding(True), "lb2": holding(False), "cp1": told()}
     assert verdict(host, one, facts=["x"])["findings"] == {}
     (found,) = verdict(host, {**one, "lb2": holding(True)}, facts=["x"])["findings"][""]
-    assert found.startswith("lb1, lb2 all hold the virtual address, so they do not hear one another. Let VRRP, IP protocol 112")
+    assert found.startswith(
+        "lb1, lb2 all hold the virtual address, so they do not hear one another. Let VRRP, IP protocol 112"
+    )

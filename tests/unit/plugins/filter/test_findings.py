@@ -94,7 +94,9 @@ def test_a_running_nodes_network_stays_of_its_kind() -> None:
             "new one (docs/networks.md)."
         ]
     }
-    assert "cni__kind bridge (unit cni-routes), and cni__kind is none now" in running("cni-routes", kind="none")["w1"][0]
+    assert (
+        "cni__kind bridge (unit cni-routes), and cni__kind is none now" in running("cni-routes", kind="none")["w1"][0]
+    )
     assert running() == running("load-balancer", "kube-scheduler") == {}
     assert running("flanneld", nodes=()) == {}  # a node no more
 

@@ -49,9 +49,7 @@ def test_a_long_answer_is_cut_to_its_end(serve: Callable[..., Any]) -> None:
     assert len(wrong) < 450
 
 
-def test_what_leads_nowhere_while_others_are_ready_is_not_healthy(
-    serve: Callable[..., Any], closed_port: int
-) -> None:
+def test_what_leads_nowhere_while_others_are_ready_is_not_healthy(serve: Callable[..., Any], closed_port: int) -> None:
     balancer, first, second = serve(), serve(), serve()
     asked = {"url": balancer.url, "behind": [first.url, second.url]}
     assert probe.ask(asked) is None

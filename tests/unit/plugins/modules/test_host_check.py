@@ -21,7 +21,9 @@ def run(host: SimpleNamespace, **more: Any) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize(("shown", "holds"), [("3: eth1    inet 192.168.60.30/32 scope global eth1\n", True), ("", False)])
+@pytest.mark.parametrize(
+    ("shown", "holds"), [("3: eth1    inet 192.168.60.30/32 scope global eth1\n", True), ("", False)]
+)
 def test_who_holds_the_virtual_address(host: SimpleNamespace, commands: Any, shown: str, holds: bool) -> None:
     commands.answers = {"ip -oneline address show to 192.168.60.30": (0, shown, "")}
     result = run(host, virtual_address="192.168.60.30")

@@ -319,7 +319,16 @@ def test_a_host_says_whether_it_belongs_to_a_cluster(made: Host) -> None:
 
 def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
     made.systemd.ran.clear()
-    nothing = {"changed": False, "host": {}, "todo": [], "restarts": [], "trusted": [], "unwanted": [], "balances": "", "asks": []}
+    nothing = {
+        "changed": False,
+        "host": {},
+        "todo": [],
+        "restarts": [],
+        "trusted": [],
+        "unwanted": [],
+        "balances": "",
+        "asks": [],
+    }
     assert made.helpers.run_module("survey", {}) == nothing
     assert made.systemd.ran == []
 

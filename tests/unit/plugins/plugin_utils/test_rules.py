@@ -524,8 +524,12 @@ def test_bridged_nodes_whose_networks_overlap() -> None:
 def test_bridged_nodes_whose_second_networks_overlap() -> None:
     found = bridged_dual(cni_pod_cidr="10.244.14.0/24,fd00:10:244:14::/63")
     assert found == {
-        "w1": ["cni__pod_cidr fd00:10:244:14::/63 overlaps fd00:10:244:15::/64 of w2. Give each node a part of its own."],
-        "w2": ["cni__pod_cidr fd00:10:244:15::/64 overlaps fd00:10:244:14::/63 of w1. Give each node a part of its own."],
+        "w1": [
+            "cni__pod_cidr fd00:10:244:14::/63 overlaps fd00:10:244:15::/64 of w2. Give each node a part of its own."
+        ],
+        "w2": [
+            "cni__pod_cidr fd00:10:244:15::/64 overlaps fd00:10:244:14::/63 of w1. Give each node a part of its own."
+        ],
     }
 
 
