@@ -17,6 +17,19 @@ from hwlab.paths import Lab
 from hwlab.ui import LabError
 
 USER = "admin"
+# Roles that wait for what they start.
+COMPONENTS = (
+    "etcd",
+    "kube_apiserver",
+    "kube_controller_manager",
+    "kube_scheduler",
+    "load_balancer",
+    "virtual_address",
+    "containerd",
+    "kubelet",
+    "cni",
+    "kube_proxy",
+)
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -142,9 +155,9 @@ def connection(lab: Lab, kind: str) -> dict[str, Any]:
     """The connection variables of all hosts."""
     shared = f"-oControlMaster=auto -oControlPersist=120s -oControlPath={control_path(lab)}"
     # A virtual machine without KVM that has little of the machine for itself asks sudo for longer than Ansible waits.
-    patience = {"ansible_ssh_timeout": 60} if kind == "vm" else {}
+    slow = {"ansible_ssh_timeout": 60} if kind == "vm" else {}
     return {
-        **patience,
+        **slow,
         "ansible_user": USER,
         "ansible_ssh_private_key_file": str(lab.key),
         "ansible_become": True,
@@ -166,6 +179,19 @@ def variables(lab: Lab, mirror_url: str, kubernetes: str | None) -> dict[str, An
     if kubernetes:
         values["cluster_version"] = kubernetes
     return values
+
+
+def patience(kind: str) -> dict[str, Any]:
+    """How long runs wait, in seconds: without KVM, programs of a virtual machine start some ten times slower."""
+    if kind != "vm":
+        return {}
+    return {
+        **{f"{component}__start_within": 600 for component in COMPONENTS},
+        "kubelet__ready_within": 600,
+        "cluster_dns__available_within": 600,
+        "verify__within": 300,
+        "verify__rules_within": 60,
+    }
 
 
 def image_archives(archives: Mapping[str, tuple[str, str, str]]) -> dict[str, Any]:
@@ -204,5 +230,5 @@ def write(lab: Lab, topology: Topology, kind: str, mirror_url: str, kubernetes: 
         proc.write_atomic(all_vars / "2-exceptions.yml", f"# {made} From lab/exceptions.yml.\n{exceptions.read_text()}")
     else:
         (all_vars / "2-exceptions.yml").unlink(missing_ok=True)
-    known = {"lab_kind": kind, **variables(lab, mirror_url, kubernetes)}
+    known = {"lab_kind": kind, **patience(kind), **variables(lab, mirror_url, kubernetes)}
     proc.write_atomic(all_vars / "3-lab.yml", to_yaml(known, made))

@@ -150,6 +150,19 @@ def test_virtual_machines_get_no_exceptions(lab: Lab) -> None:
     assert values["release__checksums"] == "published"
 
 
+def test_virtual_machines_are_waited_for_by_every_role_that_waits(lab: Lab) -> None:
+    roles = Path(__file__).resolve().parents[3] / "roles"
+    defaults: dict[str, int] = {}
+    for path in roles.glob("*/defaults/main.yml"):
+        found = yaml.safe_load(path.read_text()) or {}
+        defaults |= {name: value for name, value in found.items() if name.endswith("__start_within")}
+    assert defaults
+    values, containers = written(lab, kind="vm"), written(lab)
+    for name, value in defaults.items():
+        assert values[name] > value, name
+        assert name not in containers
+
+
 def test_which_hosts_an_inventory_wants() -> None:
     host = {"ansible_host": "10.0.0.1"}
     assert inventory.parse("t", listing(a=host)).kind is None
