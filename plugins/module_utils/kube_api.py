@@ -55,14 +55,20 @@ def why_unavailable(found):
 def wait_for(look, seconds, pause=0.2):
     """Look again and again, for so many seconds at the most, until nothing is missing.
 
+    An API that fails meanwhile, such as for a change of etcd's leader, may answer the next look; what it refuses ends the wait.
+
     :arg look: callable that returns what is missing, such as a dict by name of the reason; nothing ends the wait.
-    :returns: what the last look found missing.
+    :returns: what the last look found missing. Raises the ApiError of the last look.
     """
     end = time.monotonic() + seconds
     while True:
-        missing = look()
-        if not missing or time.monotonic() > end:
-            return missing
+        try:
+            missing = look()
+            if not missing or time.monotonic() > end:
+                return missing
+        except ApiError as error:
+            if error.refused or time.monotonic() > end:
+                raise
         time.sleep(pause)
 
 
@@ -95,6 +101,11 @@ class ApiError(Exception):
         self.status = status
         self.absent = absent
         self.causes = list(causes)
+
+    @property
+    def refused(self):
+        """Whether the API answered and did not want to, rather than could not."""
+        return 0 < self.status < 500
 
 
 class Api:

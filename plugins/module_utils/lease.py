@@ -102,7 +102,7 @@ class Lease:
         try:
             self.api.request("PUT", _path(self.name), self._wish(self.taken, ""))
         except ApiError as error:
-            return str(error) if error.status == 0 or error.status >= 500 else None
+            return None if error.refused else str(error)
         return None
 
 
@@ -126,7 +126,7 @@ def held(lease, within):
             answered = time.monotonic()
             return other
         except ApiError as error:
-            if 0 < error.status < 500:
+            if error.refused:
                 raise
             patience = ABSENT_FOR if error.absent else FAILS_FOR
             return str(error) if time.monotonic() - answered < patience else None

@@ -367,6 +367,29 @@ def test_an_error_of_the_api_ends_a_wait(slept: list[float]) -> None:
     assert slept == []
 
 
+@pytest.mark.parametrize("status", [0, 500, 503])
+def test_an_api_that_can_not_answer_for_a_while_is_waited_for(slept: list[float], status: int) -> None:
+    looks = iter([ApiError(status, "slow"), {"a": "starts"}, ApiError(status, "slow"), {}])
+
+    def look() -> dict[str, str]:
+        found = next(looks)
+        if isinstance(found, ApiError):
+            raise found
+        return found
+
+    assert wait_for(look, 600, pause=1) == {}
+    assert slept == [1, 1, 1]
+
+
+def test_an_api_that_does_not_answer_until_the_end_is_an_error(slept: list[float]) -> None:
+    def look() -> dict[str, str]:
+        raise ApiError(0, "gone")
+
+    with pytest.raises(ApiError, match="gone"):
+        wait_for(look, 10, pause=1)
+    assert 10 <= sum(slept) <= 11
+
+
 def test_what_is_missing_in_words() -> None:
     assert in_words({"w1": "not Ready", "cp1": "absent"}) == "cp1: absent; w1: not Ready"
     assert in_words({}) == ""
