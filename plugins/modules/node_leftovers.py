@@ -46,10 +46,19 @@ options:
     elements: str
     default: []
   routes_within:
-    description: Networks of pods; routes of this host to parts of them are removed.
+    description: Networks of pods; routes of this host to parts of them are removed, but for those of an interface that is there.
     type: list
     elements: str
     default: []
+  links_in:
+    description: Folders from which symbolic links to O(links_below) are removed, whoever made them.
+    type: list
+    elements: path
+    default: []
+  links_below:
+    description: The folder of release files.
+    type: path
+    default: /opt/hardway
 """
 
 EXAMPLES = r"""
@@ -147,7 +156,8 @@ def routes_within(listing, network):
             continue
         if destination.version == network.version and destination.subnet_of(network):
             kind = [entry["type"]] if entry.get("type", "unicast") != "unicast" else []
-            found.append(kind + [entry["dst"]])
+            if kind or "gateway" in entry:  # others go with their interface
+                found.append(kind + [entry["dst"]])
     return found
 
 
@@ -207,6 +217,14 @@ class Leftovers:
             if self.went("route to " + " ".join(destination)):
                 self.module.run_command(ip + ["route", "delete"] + destination, check_rc=True)
 
+    def links(self, folder, below):
+        """Links to release files, of a choice of plugins that the inventory may not name any more."""
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            path = os.path.join(folder, name)
+            leads = os.path.islink(path) and os.readlink(path).startswith(below.rstrip("/") + "/")
+            if leads and self.went("link " + path):
+                os.unlink(path)
+
     def chains(self, prefixes):
         """Rules that jump to our chains first, then the chains; every other rule stays as it is."""
         for tool in ("iptables", "ip6tables"):
@@ -234,6 +252,8 @@ def main():
             "iptables_chains": {"type": "list", "elements": "str", "default": []},
             "nftables": {"type": "list", "elements": "str", "default": []},
             "routes_within": {"type": "list", "elements": "str", "default": []},
+            "links_in": {"type": "list", "elements": "path", "default": []},
+            "links_below": {"type": "path", "default": "/opt/hardway"},
         },
         supports_check_mode=True,
     )
@@ -248,6 +268,8 @@ def main():
         leftovers.interface(name)
     for network in module.params["routes_within"]:
         leftovers.routes(network)
+    for folder in module.params["links_in"]:
+        leftovers.links(folder, module.params["links_below"])
     leftovers.chains(module.params["iptables_chains"])
     for table in module.params["nftables"]:
         leftovers.table(table)

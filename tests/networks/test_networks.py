@@ -61,15 +61,19 @@ spec:
         - name: routes
           image: @IMAGE@
           imagePullPolicy: IfNotPresent
-          command: [/bin/sh, -c, "while true; do @ROUTES@ sleep 3; done"]
+          command: [/bin/sh, -c, 'while true; do @ROUTES@ sleep 3; done']
+          env: [{name: HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}]
           securityContext: {capabilities: {drop: [ALL], add: [NET_ADMIN]}}
 """
 
 
 def manifest() -> str:
-    """The user's manifest; on the node itself the kernel refuses the route to its own pods, which is as it should be."""
-    routes = [f"ip route replace {PARTS[name][0]} via {ADDRESSES[name]};" for name in NODES]
-    routes += [f"ip -6 route replace {PARTS[name][1]} via {ADDRESSES_V6[name]};" for name in NODES]
+    """The user's manifest; a node has no route to its own pods."""
+    routes = [
+        f'if [ "$HOST" != {ADDRESSES[name]} ]; then ip route replace {PARTS[name][0]} via {ADDRESSES[name]};'
+        f" ip -6 route replace {PARTS[name][1]} via {ADDRESSES_V6[name]}; fi;"
+        for name in NODES
+    ]
     return MANIFEST.replace("@IMAGE@", IMAGE).replace("@ROUTES@", " ".join(routes))
 
 

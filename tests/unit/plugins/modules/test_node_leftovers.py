@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_interfaces_and_tables_that_are_named(kernel: Kernel) -> None:
 
 ROUTES = """[{"dst":"default","gateway":"192.168.60.1","dev":"host0"},
 {"dst":"10.244.1.0/24","gateway":"192.168.60.21","dev":"host0","protocol":"77"},
-{"type":"blackhole","dst":"10.244.0.0/24"},{"dst":"10.245.0.0/24","dev":"eth1"},{"dst":"192.168.60.0/24","dev":"host0"}]"""
+{"type":"blackhole","dst":"10.244.0.0/24"},{"dst":"10.244.9.0/24","dev":"mine0"},{"dst":"10.245.0.0/24","dev":"eth1"},{"dst":"192.168.60.0/24","dev":"host0"}]"""
 
 
 def test_routes_to_pods_go_and_others_stay(kernel: Kernel) -> None:
@@ -134,6 +135,24 @@ def test_routes_to_pods_go_and_others_stay(kernel: Kernel) -> None:
     assert kernel.changes() == []
     assert kernel.run(**wish)["removed"] == gone
     assert kernel.changes() == ["ip -4 route delete 10.244.1.0/24", "ip -4 route delete blackhole 10.244.0.0/24"]
+
+
+def test_links_to_release_files_go_and_others_stay(host: SimpleNamespace, commands: Any, tmp_path: Path) -> None:
+    def run(check: bool = False) -> dict[str, Any]:
+        return host.run_module("node_leftovers", wish, check)
+
+    for name, target in {
+        "bridge": "/opt/ours/cni/bridge",
+        "theirs": "/opt/other/theirs",
+        "near": "/opt/ours2/x",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "file").write_text("")
+    wish = {"links_in": [str(tmp_path), str(tmp_path / "absent")], "links_below": "/opt/ours"}
+    assert run(True)["removed"] == [f"link {tmp_path}/bridge"]
+    assert run()["removed"] == [f"link {tmp_path}/bridge"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "near", "theirs"]
+    assert not run()["changed"]
 
 
 def test_a_host_without_nft_or_iptables(kernel: Kernel) -> None:
