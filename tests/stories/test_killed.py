@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-from pathlib import Path
 
 import pytest
-from lab_cluster import REPOSITORY, changed, group, units
+from lab_cluster import changed, group, units
 
 pytestmark = pytest.mark.first
 HOSTS = group("kube_node")
@@ -25,36 +20,6 @@ SETTINGS = {
     "cluster_certificate_days": 200,
     "kube_apiserver__extra_sans": ["killed.example"],
 }
-MARK = "HARDWAY_STORY_OF_KILLED_RUNS"
-
-
-@pytest.fixture(autouse=True)
-def _orphans():
-    """Ansible's workers have sessions of their own: they finish what they do, and then wait for their dead parent forever."""
-    yield
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if MARK.encode() in (folder / "environ").read_bytes():
-                os.kill(int(folder.name), signal.SIGKILL)
-
-
-def kill_after(seconds: float, *arguments: str) -> bool:
-    """Start site.yml and kill its whole process group; returns whether it still ran."""
-    run = subprocess.Popen(
-        ["ansible-playbook", "site.yml", *arguments],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, MARK: "yes"},
-        start_new_session=True,
-    )
-    try:
-        run.wait(seconds)
-        return False
-    except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-        return True
 
 
 def whole(on, playbook, *arguments: str) -> None:
@@ -77,18 +42,18 @@ def whole(on, playbook, *arguments: str) -> None:
         assert left.stdout == "", (name, left.stdout)
 
 
-def test_a_first_install(on, playbook):
+def test_a_first_install(on, playbook, kill_after):
     """From bare hosts: the scenario has installed nothing before."""
     assert not on(HOSTS[0]).file("/etc/kubernetes").exists, "this story wants bare hosts"
-    killed = [kill_after(seconds) for seconds in INSTALL]
+    killed = [kill_after(seconds, "site.yml") for seconds in INSTALL]
     assert killed.count(True) >= 8, killed
     whole(on, playbook)
 
 
-def test_a_change_of_settings(on, playbook):
+def test_a_change_of_settings(on, playbook, kill_after):
     """Of several components at once, with new certificates among it."""
     extra = ["-e", json.dumps(SETTINGS)]
-    killed = [kill_after(seconds, *extra) for seconds in CHANGE]
+    killed = [kill_after(seconds, "site.yml", *extra) for seconds in CHANGE]
     assert killed.count(True) >= 6, killed
     whole(on, playbook, *extra)
     back = playbook("site.yml")

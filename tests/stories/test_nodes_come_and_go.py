@@ -30,6 +30,14 @@ HOSTS = group("kube_node")
 NAME = HOSTVARS[HOSTS[0]]["cluster_name"]
 ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/nodes.md)
 NAMESPACE = "come-and-go"
+KILLED_AFTER = [
+    5,
+    8,
+    11,
+    14,
+    17,
+    20,
+]  # seconds; each run goes on where the last one was killed, after some 5 s of looking
 pytestmark = pytest.mark.usefixtures("healed")
 
 
@@ -195,6 +203,24 @@ def test_the_first_control_plane_host_is_replaced(on, playbook, kubectl, tmp_pat
     assert client.longest_wait(f"{lost} was replaced") < ANSWERS_WITHIN
     assert members(on, stays) == sorted(CONTROL_PLANE)
     assert restarted(before, processes(on, rest)) == {(name, "load-balancer") for name in rest}
+    changes_nothing(green(playbook, "site.yml"))
+    await_whole(playbook)
+
+
+def test_a_removal_that_is_killed(on, playbook, kubectl, kill_after):
+    """At one point after the other; the next run finishes it, and the host comes back as a new one."""
+    lost, stays = CONTROL_PLANE[-1], CONTROL_PLANE[0]
+    rest = [name for name in HOSTS if name != lost]
+    words = removal(lost, f"remove_data={lost}", f"remove_confirm={NAME}")
+    killed = [kill_after(seconds, *words) for seconds in KILLED_AFTER]
+    assert killed.count(True) >= len(KILLED_AFTER) // 2, killed
+    green(playbook, *words)
+    assert members(on, stays) == sorted(CONTROL_PLANE[:-1])
+    assert nodes(through(kubectl, stays)) == sorted(rest)
+    is_bare(on, lost)
+    changes_nothing(green(playbook, *words))
+    green(playbook, "site.yml")
+    assert members(on, stays) == sorted(CONTROL_PLANE)
     changes_nothing(green(playbook, "site.yml"))
     await_whole(playbook)
 

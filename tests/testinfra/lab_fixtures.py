@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,6 +113,38 @@ def playbook() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return _playbook
+
+
+KILLED = "HARDWAY_STORY_OF_KILLED_RUNS"  # marks processes of such a run
+
+
+@pytest.fixture
+def kill_after() -> Iterator[Callable[..., bool]]:
+    """Starts a playbook and kills its whole process group after some seconds; tells whether it still ran."""
+
+    def _kill_after(seconds: float, *arguments: str) -> bool:
+        run = subprocess.Popen(
+            ["ansible-playbook", *arguments],
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, KILLED: "yes"},
+            start_new_session=True,
+        )
+        try:
+            run.wait(seconds)
+            return False
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+            return True
+
+    yield _kill_after
+    # Ansible's workers have sessions of their own: they finish what they do, and then wait for their dead parent forever.
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if KILLED.encode() in (folder / "environ").read_bytes():
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
