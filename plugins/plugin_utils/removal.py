@@ -126,9 +126,9 @@ def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods):
     :arg hostvars: Ansible's hostvars, with what ping said of each in __cluster__answer.
     :arg nodes: hosts that are nodes.
     :arg dead, bare_pods: hosts that were named so, as host_names() takes them.
-    :returns: by host: dict with name (in the cluster), node (the same where it is one, or None), answers, dead and bare_pods (bool), wrong (why nothing can be done
-        on a host that answers, or None), gone (bool: it is off for good, or all of it was removed), and look, the node as the
-        node_drain module is asked about it, or None.
+    :returns: by host: dict with name (in the cluster), node (the same where it is one, or None), answers, dead and bare_pods
+        (bool), wrong (why nothing can be done on a host that answers, or None), gone (bool: it is off for good, or all of it
+        was removed), and look, the node as the node_drain module is asked about it, or None.
     """
     found = {}
     for host in leaving:
