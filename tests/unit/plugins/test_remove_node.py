@@ -27,7 +27,7 @@ class Cluster:
         self.api, self.etcd, self.folder = api, fake_etcd, folder
         for name in ("cp2", "cp3", "cp1"):
             fake_etcd.member(name)
-        fake_etcd.entry("cp1")["peerURLs"] = ["https://192.168.60.11:2380"]
+        fake_etcd.entry("cp1")["peerURLs"] = ["https://127.0.0.11:2380"]
         fake_etcd.dead.add("cp1")
         for name in ("cp1", "worker2"):
             ready = {"type": "Ready", "status": "Unknown", "message": "silent"}
@@ -41,7 +41,7 @@ class Cluster:
     def describe(self, off: str, other: dict[str, dict[str, Any]] | None = None) -> None:
         """Write the inventory: this host does not answer, all others are this machine; other variables of some of them."""
         hosts = {name: {**HERE, "cluster_address": "127.0.0.1"} for name in ("cp1", "cp2", "cp3", "worker1", "worker2")}
-        address = {"cp1": "192.168.60.11", "worker2": "192.168.60.22"}[off]
+        address = {"cp1": "127.0.0.11", "worker2": "127.0.0.22"}[off]
         hosts[off] = {**OFF, "cluster_address": address}
         for name, variables in (other or {}).items():
             hosts[name].update(variables)
