@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 
-from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
+from ansible_collections.hardway.kubernetes.plugins.module_utils import clock, endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
 
 MODULES_FILE = "/etc/modules-load.d/hardway-kubernetes.conf"
@@ -82,13 +82,12 @@ class Host:
                 "has %d MiB free below /var/lib; host__minimum_disk_mb wants %d. Make room, or lower the variable."
                 % (free, self.wish["minimum_disk_mb"])
             )
-        if self.wish["controller_time"]:
-            skew = time.time() - self.wish["controller_time"]
-            if abs(skew) > self.wish["maximum_clock_skew"]:
-                found.append(
-                    "has a clock that differs by %d s from the controller's; host__maximum_clock_skew allows %d. "
-                    "Set its clock and see that its time service runs." % (skew, self.wish["maximum_clock_skew"])
-                )
+        skew = clock.wrong_by(self.wish["controller_time"], self.wish["maximum_clock_skew"])
+        if skew is not None:
+            found.append(
+                "has a clock that differs by %d s from the controller's; host__maximum_clock_skew allows %d. "
+                "Set its clock and see that its time service runs." % (skew, self.wish["maximum_clock_skew"])
+            )
         family, distribution = platform_of(read("/etc/os-release"))
         if self.wish["platform"] and family not in ("", self.wish["platform"]):
             found.append(

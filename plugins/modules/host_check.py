@@ -225,7 +225,7 @@ import ssl
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
+from ansible_collections.hardway.kubernetes.plugins.module_utils import clock, endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 from ansible_collections.hardway.kubernetes.plugins.module_utils.service_rules import RULES_SPEC, Rules
@@ -299,13 +299,11 @@ class Check:
                 self.findings.append("the file system of %s has hardly any inodes left. Remove small files." % path)
 
     def clock(self):
-        if self.wish["controller_time"]:
-            skew = time.time() - self.wish["controller_time"]
-            if abs(skew) > self.wish["maximum_clock_skew"]:
-                self.findings.append(
-                    "its clock differs by %d s from the controller's. See that its time service runs: timedatectl."
-                    % skew
-                )
+        skew = clock.wrong_by(self.wish["controller_time"], self.wish["maximum_clock_skew"])
+        if skew is not None:
+            self.findings.append(
+                "its clock differs by %d s from the controller's. See that its time service runs: timedatectl." % skew
+            )
 
     def endpoint(self):
         """Findings about connections that led to no ready API server; returns who answered the others."""

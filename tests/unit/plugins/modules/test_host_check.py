@@ -134,7 +134,9 @@ def test_each_file_system_is_looked_at_once(host: SimpleNamespace, tmp_path: Pat
 def test_a_wrong_clock(host: SimpleNamespace) -> None:
     (found,) = run(host, controller_time=time.time() - 100)["findings"]
     assert "differs by 100 s" in found or "differs by 101 s" in found
-    assert run(host, controller_time=time.time() - 5)["findings"] == []
+    # The module may begin late on a busy host; only a clock that is behind can't be explained so.
+    assert run(host, controller_time=time.time() - 25)["findings"] == []
+    assert run(host, controller_time=time.time() + 15)["findings"] != []
 
 
 @pytest.fixture
