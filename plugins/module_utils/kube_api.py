@@ -33,6 +33,11 @@ FIELD_MANAGER = "hardway.kubernetes"
 OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "hardway.kubernetes", "effect": "NoExecute"}
 
 
+def family_of(address):
+    """The family of an address, as EndpointSlices and Services call it."""
+    return "IPv6" if ":" in address else "IPv4"
+
+
 def why_unavailable(found):
     """Why a Deployment or DaemonSet does not serve yet, or None."""
     status = found.get("status", {})

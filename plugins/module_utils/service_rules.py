@@ -15,7 +15,7 @@ import re
 import shutil
 import time
 
-from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import Api, ApiError
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import Api, ApiError, family_of
 
 TABLE = "kube-proxy"  # of mode nftables, in the families ip and ip6
 SERVICES = ":KUBE-SERVICES "  # of the modes iptables and ipvs, in table nat
@@ -170,8 +170,7 @@ def wished(services, slices, node):
         for address in spec.get("clusterIPs") or [spec.get("clusterIP")]:
             if not address or address == "None":
                 continue
-            family = "IPv6" if ":" in address else "IPv4"
-            mine = [entry for entry in by_service.get(name, []) if entry["addressType"] == family]
+            mine = [entry for entry in by_service.get(name, []) if entry["addressType"] == family_of(address)]
             for port in spec.get("ports") or []:
                 wish = _endpoints(mine, port, local)
                 found[key(port.get("protocol", "TCP"), address, port["port"])] = (wish, "%s/%s" % name)

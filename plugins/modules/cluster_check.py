@@ -98,6 +98,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
     API_SPEC,
     Api,
     ApiError,
+    family_of,
     wait_for,
 )
 
@@ -164,11 +165,6 @@ def addresses_of(pod):
     """All addresses of a pod, the first one first."""
     status = pod["status"]
     return [entry["ip"] for entry in status.get("podIPs") or []] or [status["podIP"]]
-
-
-def family_of(address):
-    """The family of an address."""
-    return "IPv6" if ":" in address else "IPv4"
 
 
 def asked_for_readiness(api):

@@ -15,6 +15,7 @@ description:
   - Runs as an action plugin too, which lets hosts restart one after the other while first starts happen side by side.
 version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
+extends_documentation_fragment: [hardway.kubernetes.turn]
 attributes:
   check_mode:
     description: Says what would change and touches nothing.
@@ -192,31 +193,6 @@ options:
       passphrase:
         description: Passphrase of the authorities' keys.
         type: str
-  turn:
-    description: The Lease and an hour's access to it. Set by the action plugin.
-    type: dict
-    suboptions:
-      name:
-        description: The Lease's name.
-        type: str
-        required: true
-      holder:
-        description: Who this run is, for others to read.
-        type: str
-        required: true
-      servers:
-        description: Addresses of the API servers.
-        type: list
-        elements: str
-        required: true
-      ca:
-        description: The API's authority as PEM text.
-        type: str
-        required: true
-      client_certificate:
-        description: PEM text.
-        type: str
-        required: true
   client_key:
     description: The key of O(turn.client_certificate) as PEM text. Set by the action plugin.
     type: str

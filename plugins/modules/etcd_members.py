@@ -18,6 +18,7 @@ description:
     are left must serve. Nothing is stopped on any host.
   - Where it would not be safe nothing is done and the reason is told, such as a cluster that is not healthy, a member that was
     removed by hand, or a member whose disk was emptied.
+extends_documentation_fragment: [hardway.kubernetes.turn]
 attributes:
   check_mode:
     description: Says whether the host would begin a cluster, join it, be promoted or leave.
@@ -115,31 +116,6 @@ options:
     description: Where runs of several controllers agree on turns, as in P(hardway.kubernetes.component#module). For
       O(state=absent); the action plugin keeps it to itself.
     type: dict
-  turn:
-    description: The Lease and an hour's access to it. Set by the action plugin.
-    type: dict
-    suboptions:
-      name:
-        description: The Lease's name.
-        type: str
-        required: true
-      holder:
-        description: Who this run is, for others to read.
-        type: str
-        required: true
-      servers:
-        description: Addresses of the API servers.
-        type: list
-        elements: str
-        required: true
-      ca:
-        description: The API's authority as PEM text.
-        type: str
-        required: true
-      client_certificate:
-        description: PEM text.
-        type: str
-        required: true
   turn_key:
     description: The key of O(turn.client_certificate) as PEM text. Set by the action plugin.
     type: str

@@ -230,7 +230,7 @@ class Drain:
                         {"volume %s of %s" % (name, wish["name"]): attached for name in self.volumes(wish["name"])}
                     )
         except ApiError as error:
-            if 0 < error.status < 500:
+            if error.refused:
                 raise
             found["the API"] = str(error)  # a server that ends, or a leader that is elected
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from lab_cluster import BALANCERS, VIRTUAL_ADDRESS, await_whole, changed, group, lab, processes, restarted
+from lab_cluster import BALANCERS, await_whole, changed, group, holders, lab, processes, restarted
 
 pytestmark = pytest.mark.skipif(not BALANCERS, reason="no host balances for others here")
 WORKER = group("worker")[0]
@@ -18,7 +18,7 @@ def holder(on, names: list[str] = BALANCERS) -> str:
     """The host that has the virtual address, once one has."""
     end = time.monotonic() + 30
     while True:
-        found = [name for name in names if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
+        found = holders(on, names)
         if len(found) == 1 or time.monotonic() > end:
             break
     assert len(found) == 1, found

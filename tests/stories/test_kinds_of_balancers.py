@@ -10,7 +10,18 @@ import re
 
 import pytest
 import yaml
-from lab_cluster import BALANCERS, HOSTVARS, REPOSITORY, VIRTUAL_ADDRESS, await_whole, changed, green, group, lab
+from lab_cluster import (
+    BALANCERS,
+    HOSTVARS,
+    REPOSITORY,
+    VIRTUAL_ADDRESS,
+    await_whole,
+    changed,
+    green,
+    group,
+    holders,
+    lab,
+)
 
 pytestmark = [
     pytest.mark.skipif(not BALANCERS, reason="no host balances for others here"),
@@ -115,7 +126,7 @@ def test_nginx_in_place_of_haproxy(on, playbook, told, asking):
         lab("start", server)
     await_whole(playbook, *extra)
 
-    (holder,) = [name for name in BALANCERS if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
+    (holder,) = holders(on)
     asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     lab("stop", holder)
     try:

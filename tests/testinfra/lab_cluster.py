@@ -115,6 +115,11 @@ def units(name: str) -> list[str]:
 KEYED = [name for name in HOSTS if set(units(name)) - {"load-balancer", "virtual-address"}]
 
 
+def holders(on: Any, names: list[str] = BALANCERS) -> list[str]:
+    """Which of these hosts have the virtual address."""
+    return [name for name in names if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
+
+
 def inventories(*more: str) -> list[str]:
     """Options that give ansible-playbook the lab's inventories and more of them."""
     return [word for path in [*os.environ["ANSIBLE_INVENTORY"].split(","), *more] for word in ("-i", path)]

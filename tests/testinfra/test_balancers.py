@@ -8,18 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab_cluster import BALANCED_API, BALANCER, BALANCERS, HOSTVARS, VIRTUAL_ADDRESS, group
+from lab_cluster import BALANCED_API, BALANCER, BALANCERS, HOSTVARS, VIRTUAL_ADDRESS, group, holders
 
 pytestmark = pytest.mark.skipif(not BALANCERS, reason="no host balances for others here")
 
 CA = "--cacert /etc/kubernetes/pki/ca.crt"
 PORT = BALANCED_API.rpartition(":")[2]
 PROGRAM = HOSTVARS[BALANCERS[0]].get("load_balancer__program", "haproxy") if BALANCER == "hybrid" else BALANCER
-
-
-def holders(on) -> list[str]:
-    """Hosts that have the virtual address."""
-    return [name for name in BALANCERS if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
 
 
 def test_there_is_more_than_one_balancer():
