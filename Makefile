@@ -28,7 +28,7 @@ lint: ## Linters, the reference against the code, ansible-test sanity
 	@$(IN_VENV) tests/sanity.sh
 
 unit: ## Unit tests
-	@$(IN_VENV) pytest -q tests/unit
+	@$(IN_VENV) pytest -q -n auto --dist worksteal tests/unit
 
 reference: ## Write docs/reference.md and the roles' tables of variables anew
 	@$(IN_VENV) python docs/make_reference.py

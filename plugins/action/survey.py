@@ -1,10 +1,11 @@
 # Copyright (c) the hardway.kubernetes authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Adds to a host's survey what only the controller can: it judges certificates, and signs access to etcd. Writes nothing."""
+"""Adds to a host's survey what only the controller can: it judges certificates and the clock, and signs access to etcd. Writes nothing."""
 
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils import clock
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.api_access import access
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki, PkiError
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import all_apart
@@ -34,9 +35,14 @@ class ActionModule(ActionBase):
                 hour = access(pki, "etcd")
                 args["client_key"] = hour.pop("client_key")
                 args["etcd"] = dict(args["etcd"], **hour)
-            seen = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+            seen, wrong = clock.look(
+                lambda: self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars),
+                (args.get("settings") or {}).get("maximum_clock_skew"),
+            )
             if seen.get("failed") or seen.get("unreachable"):
                 return seen
+            if wrong:
+                seen["host"]["findings"] += wrong
             todo = set(seen["todo"])
             if fresh or pki.renewals(wished.get("certificates"), seen.pop("found", {})):
                 todo.add("certificates")

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 
-from ansible_collections.hardway.kubernetes.plugins.module_utils import clock, endpoint
+from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
 
 MODULES_FILE = "/etc/modules-load.d/hardway-kubernetes.conf"
@@ -81,12 +81,6 @@ class Host:
             found.append(
                 "has %d MiB free below /var/lib; host__minimum_disk_mb wants %d. Make room, or lower the variable."
                 % (free, self.wish["minimum_disk_mb"])
-            )
-        skew = clock.wrong_by(self.wish["controller_time"], self.wish["maximum_clock_skew"])
-        if skew is not None:
-            found.append(
-                "has a clock that differs by %d s from the controller's; host__maximum_clock_skew allows %d. "
-                "Set its clock and see that its time service runs." % (skew, self.wish["maximum_clock_skew"])
             )
         family, distribution = platform_of(read("/etc/os-release"))
         if self.wish["platform"] and family not in ("", self.wish["platform"]):
@@ -330,13 +324,14 @@ class Host:
             self.state.file("/etc/fstab", before.replace(SWAP_MARK, ""))
 
     def inspect(self):
-        """How this host is: what makes it unfit, what it lacks, and what tells it from others."""
+        """How this host is: what makes it unfit, what it lacks, what tells it from others, and its time."""
         return {
             "findings": self.findings(),
             "missing_packages": self.missing_packages(),
             "package_manager": self.package_manager(),
             "machine_id": read("/etc/machine-id"),
             "node_name": platform.node(),
+            "clock": time.time(),
             "differs": self.differs(),
         }
 
@@ -365,8 +360,7 @@ SETTINGS_SPEC = {
     "packages": {"type": "list", "elements": "str", "default": []},
     "minimum_memory_mb": {"type": "int", "default": 0},
     "minimum_disk_mb": {"type": "int", "default": 0},
-    "controller_time": {"type": "float"},
-    "maximum_clock_skew": {"type": "int", "default": 10},
+    "maximum_clock_skew": {"type": "int"},  # the controller judges the clock
     "needed_by": {"type": "dict", "default": {}},
     "minimum_kernels": {
         "type": "list",

@@ -96,13 +96,9 @@ options:
     description: Free space below C(/var/lib) below which the host is unfit, in MiB. Not asked of a host that runs already.
     type: int
     default: 0
-  controller_time:
-    description: The controller's clock in seconds since 1970.
-    type: float
   maximum_clock_skew:
-    description: Seconds by which the host's clock may differ from O(controller_time).
+    description: Seconds by which the host's clock may differ from the controller's. Without it the clock is not judged.
     type: int
-    default: 10
   address:
     description: The address that the inventory gives this host; it must be one of its own.
     type: str

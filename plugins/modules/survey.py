@@ -172,6 +172,7 @@ def main():
     result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:
         result["host"] = Host(module, valid(module, "settings", SETTINGS_SPEC, wish["settings"])).inspect()
+        result["clock"] = result["host"].pop("clock")
         if result["host"]["differs"] or result["host"]["missing_packages"]:
             result["todo"].append("host")
     if wish["release"] and lacking_files(module, valid(module, "release", RELEASE_SPEC, wish["release"])):

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 from lab_cluster import (
-    ETCDCTL,
     HOSTVARS,
     IMAGE,
     INVENTORY,
@@ -23,33 +22,16 @@ from lab_cluster import (
     through,
     units,
 )
+from lab_removal import NAME, changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal, words
 
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")
 HOSTS = group("kube_node")
-NAME = HOSTVARS[HOSTS[0]]["cluster_name"]
 ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/nodes.md)
 NAMESPACE = "come-and-go"
-KILLED_AFTER = [
-    5,
-    8,
-    11,
-    14,
-    17,
-    20,
-]  # seconds; each run goes on where the last one was killed, after some 5 s of looking
+# Seconds; each run goes on where the last one was killed, after some 5 s of looking.
+KILLED_AFTER = [5, 8, 11, 14, 17, 20]
 pytestmark = pytest.mark.usefixtures("healed")
-
-
-def removal(name: str, *more: str) -> list[str]:
-    """Arguments that take one host out; more are further variables."""
-    words = ["playbooks/remove_node.yml", "-e", f"remove_hosts={name}"]
-    return words + [word for variable in more for word in ("-e", variable)]
-
-
-def words(result) -> str:
-    """What a run said, on one line."""
-    return re.sub(r"\s+", " ", result.stdout)
 
 
 def without(folder: Path, name: str) -> list[str]:
@@ -63,29 +45,6 @@ def without(folder: Path, name: str) -> list[str]:
     path = folder / "smaller.yml"
     path.write_text(yaml.safe_dump({"all": {"hosts": hosts, "children": children}}))
     return ["-i", str(path)]
-
-
-def nodes(kubectl) -> list[str]:
-    """Names of all nodes."""
-    return sorted(item["metadata"]["name"] for item in json.loads(kubectl("get", "nodes", "-o", "json"))["items"])
-
-
-def members(on, name: str) -> list[str]:
-    """Names of etcd's members, as the one on this host knows them; those that do not vote left out."""
-    listed = json.loads(on(name).check_output(f"{ETCDCTL} member list -w json"))["members"]
-    return sorted(member.get("name", "") for member in listed if not member.get("isLearner"))
-
-
-def is_bare(on, name: str) -> None:
-    """No service of ours is left on a host."""
-    for unit in units(name):
-        assert not on(name).file(f"/etc/systemd/system/{unit}.service").exists, unit
-    assert not on(name).file("/etc/kubernetes").exists
-
-
-def changes_nothing(result) -> None:
-    """A run that found all as wished."""
-    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
 
 
 def two_pods_on(name: str, kubectl) -> None:
@@ -211,14 +170,14 @@ def test_a_removal_that_is_killed(on, playbook, kubectl, kill_after):
     """At one point after the other; the next run finishes it, and the host comes back as a new one."""
     lost, stays = CONTROL_PLANE[-1], CONTROL_PLANE[0]
     rest = [name for name in HOSTS if name != lost]
-    words = removal(lost, f"remove_data={lost}", f"remove_confirm={NAME}")
-    killed = [kill_after(seconds, *words) for seconds in KILLED_AFTER]
+    leaves = removal(lost, f"remove_data={lost}", f"remove_confirm={NAME}")
+    killed = [kill_after(seconds, *leaves) for seconds in KILLED_AFTER]
     assert killed.count(True) >= len(KILLED_AFTER) // 2, killed
-    green(playbook, *words)
+    green(playbook, *leaves)
     assert members(on, stays) == sorted(CONTROL_PLANE[:-1])
     assert nodes(through(kubectl, stays)) == sorted(rest)
     is_bare(on, lost)
-    changes_nothing(green(playbook, *words))
+    changes_nothing(green(playbook, *leaves))
     green(playbook, "site.yml")
     assert members(on, stays) == sorted(CONTROL_PLANE)
     changes_nothing(green(playbook, "site.yml"))
@@ -259,17 +218,9 @@ def test_a_control_plane_host_that_is_dead(on, playbook, kubectl, asking):
     finally:
         lab("start", lost)
     before = processes(on, rest)
-    refused = playbook("site.yml")
-    assert refused.returncode == 2, refused.stdout[-4000:]
-    assert f"{lost}: holds data of a member that the cluster does not list" in words(refused)
-    assert "take it out of the group etcd in the inventory" in words(refused)
-    changes_nothing(refused)
-    command = re.search(r"systemctl stop etcd && mv [\w/.-]+ [\w/.-]+", words(refused))
-    assert command, refused.stdout[-4000:]
-    on(lost).check_output(command.group(0))
+    old_data_is_moved_away(on, playbook, lost)
     green(playbook, "site.yml")
     assert members(on, stays) == sorted(CONTROL_PLANE)
-    assert on(lost).file("/var/lib/etcd/member.removed").is_directory
     on(lost).check_output("rm -r /var/lib/etcd/member.removed")
     assert restarted(before, processes(on, rest)) == {(name, "load-balancer") for name in rest}
     changes_nothing(green(playbook, "site.yml"))

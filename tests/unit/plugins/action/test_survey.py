@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -190,3 +191,15 @@ def test_before_there_are_authorities_a_host_looks_at_its_disk_only(survey: Surv
 def test_a_host_without_etcd_gets_no_access(survey: Survey) -> None:
     survey.run(etcd={})
     assert "client_key" not in survey.asked[0]
+
+
+# ---- the clock ----
+
+
+def test_a_wrong_clock_is_a_finding_of_the_host(survey: Survey) -> None:
+    wished = {"settings": {"state": "inspected", "maximum_clock_skew": 10}, "certificates": {}}
+    answer = {"changed": False, "host": {"findings": []}, "todo": [], "clock": time.time() + 100}
+    (found,) = survey.run(answer=answer, **wished)["host"]["findings"]
+    assert "differs by 99 s" in found or "differs by 100 s" in found
+    answer = {"changed": False, "host": {"findings": []}, "todo": [], "clock": time.time()}
+    assert survey.run(answer=answer, **wished)["host"]["findings"] == []

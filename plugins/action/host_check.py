@@ -1,0 +1,13 @@
+# Copyright (c) the hardway.kubernetes authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the host_check module, and judges the host's clock by the controller's. Touches nothing."""
+
+from __future__ import annotations
+
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.clock import ClockAction
+
+
+class ActionModule(ClockAction):
+    """The controller's half of the host_check module."""
+
+    MODULE = "hardway.kubernetes.host_check"

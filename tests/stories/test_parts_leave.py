@@ -1,0 +1,101 @@
+"""Hosts that are no nodes leave and come back, alive and dead: of etcd, the API, the managers, and balancers; a client asks all the while."""
+
+from __future__ import annotations
+
+import pytest
+from lab_cluster import (
+    BALANCERS,
+    HOSTS,
+    NODES,
+    VIRTUAL_ADDRESS,
+    await_whole,
+    green,
+    group,
+    holders,
+    lab,
+    processes,
+    restarted,
+    units,
+)
+from lab_removal import NAME, changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal
+
+ANSWERS_WITHIN = 8.0  # seconds that a client may lose (docs/nodes.md)
+# Service of a part to the service that learns of its hosts, on hosts that stay.
+LEARNS = {"etcd": "kube-apiserver", "kube-apiserver": "load-balancer", "virtual-address": "virtual-address"}
+
+
+def apart() -> list[str]:
+    """The first host of each part that is no node."""
+    found: dict[str, str] = {}
+    for name in HOSTS:
+        for unit in units(name) if name not in NODES else []:
+            found.setdefault(unit, name)
+    return list(dict.fromkeys(found.values()))
+
+
+APART = apart()
+pytestmark = [pytest.mark.usefixtures("healed"), pytest.mark.skipif(not APART, reason="every host is a node here")]
+
+
+def who(on, name: str) -> str:
+    """This host, or of the balancers the one that has the virtual address."""
+    return holders(on)[0] if name in BALANCERS and VIRTUAL_ADDRESS else name
+
+
+def learners(name: str) -> set[str]:
+    """Services that may be restarted on other hosts when this one leaves or comes back."""
+    return {LEARNS[unit] for unit in units(name) if unit in LEARNS}
+
+
+def others_know(on, gone: list[str]) -> None:
+    """etcd lists the members that are left, and one of the balancers that are left has the virtual address."""
+    stay = [name for name in group("etcd") if name not in gone]
+    assert members(on, stay[0]) == sorted(stay)
+    if VIRTUAL_ADDRESS:
+        assert len(holders(on, [name for name in BALANCERS if name not in gone])) == 1
+
+
+@pytest.mark.parametrize("lost", APART)
+def test_one_that_lives(on, playbook, kubectl, asking, lost):
+    """Removed with its data, and added again as a new host; of the balancers, the one with the virtual address."""
+    lost = who(on, lost)
+    rest = [name for name in HOSTS if name != lost]
+    before = processes(on, rest)
+    client = asking(group("worker")[0])
+    leaves = removal(lost, f"remove_data={lost}", f"remove_confirm={NAME}")
+    green(playbook, *leaves)
+    is_bare(on, lost)
+    others_know(on, [lost])
+    assert nodes(kubectl) == sorted(NODES)
+    assert {unit for _name, unit in restarted(before, processes(on, rest))} <= learners(lost)
+    changes_nothing(green(playbook, *leaves))
+
+    before = processes(on, rest)
+    green(playbook, "site.yml")
+    assert client.longest_wait(f"{lost} was replaced") < ANSWERS_WITHIN
+    others_know(on, [])
+    assert {unit for _name, unit in restarted(before, processes(on, rest))} <= learners(lost)
+    changes_nothing(green(playbook, "site.yml"))
+    await_whole(playbook)
+
+
+@pytest.mark.parametrize("lost", APART[1::2] or APART)
+def test_one_that_is_dead(on, playbook, kubectl, lost):
+    """It is gone from whatever knew it; with power again a run makes it a new host."""
+    lost = who(on, lost)
+    lab("stop", lost)
+    try:
+        green(playbook, *removal(lost, f"remove_dead={lost}"))
+        others_know(on, [lost])
+        assert nodes(kubectl) == sorted(NODES)
+        changes_nothing(green(playbook, *removal(lost, f"remove_dead={lost}")))
+    finally:
+        lab("start", lost)
+    if "etcd" in units(lost):
+        old_data_is_moved_away(on, playbook, lost)
+    green(playbook, "site.yml")
+    if "etcd" in units(lost):
+        on(lost).check_output("rm -r /var/lib/etcd/member.removed")
+    others_know(on, [])
+    changes_nothing(green(playbook, "site.yml"))
+    await_whole(playbook)
