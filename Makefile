@@ -12,7 +12,7 @@ up: ## A whole cluster on this machine: hosts, release files, site.yml, verify.y
 down: ## Take that cluster and its hosts away
 	@bin/lab down
 
-test: ## Linters, unit tests, and the stacked cluster's life in molecule
+test: ## Linters, unit tests, and the life of clusters in molecule: stacked on containers, single on a virtual machine
 	@$(IN_VENV) tests/run
 
 test-all: ## The same with every molecule scenario

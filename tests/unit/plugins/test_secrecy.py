@@ -109,7 +109,7 @@ def test_check_mode_tells_no_secret(spy: Spy, name: str) -> None:
 @pytest.mark.parametrize("name", ["component", "components"])
 def test_a_failure_tells_no_secret(spy: Spy, systemd: Any, closed_port: int, name: str) -> None:
     systemd.properties = {"NRestarts": "3"}
-    spy.wish["healthy"] = {"tcp": f"127.0.0.1:{closed_port}"}
+    spy.wish["healthy"] = {"tcp": f"127.0.0.1:{closed_port}", "within": 1}
     result = spy.run(name)
     assert result["failed"]
     assert str(spy.secret) in headers(result)
