@@ -92,6 +92,9 @@ def test_the_rest_is_as_with_a_smaller_inventory(
     for host, told in here.items():
         ours = [role for role in told["follows"]["after"] if role in told["components"]]
         assert ours == after.get(host, []), host
+    if "virtual_address" in after.get("lb2", []):  # it is alone now, and waits for nobody
+        texts = {file["path"]: file["content"] for file in here["lb2"]["components"]["virtual_address"]["files"]}
+        assert "state MASTER\n  priority 255\n" in texts["/etc/kubernetes/virtual-address/keepalived.conf"]
 
 
 def told(folder: Path, expression: str, leaving: list[str], **variables: Any) -> Any:
