@@ -187,6 +187,8 @@ differs:
   type: bool
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_settings import SETTINGS_SPEC, Host
 
@@ -199,7 +201,7 @@ def main():
     host = Host(module, module.params)
     result = {}
     if module.params["state"] == "inspected":
-        result = host.inspect()
+        result = dict(host.inspect(), clock=time.time())
     elif module.params["state"] == "present":
         host.install()
         host.apply()

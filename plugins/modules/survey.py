@@ -130,6 +130,7 @@ found:
 """
 
 import os
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils import balancer, systemd
@@ -172,7 +173,7 @@ def main():
     result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:
         result["host"] = Host(module, valid(module, "settings", SETTINGS_SPEC, wish["settings"])).inspect()
-        result["clock"] = result["host"].pop("clock")
+        result["clock"] = time.time()
         if result["host"]["differs"] or result["host"]["missing_packages"]:
             result["todo"].append("host")
     if wish["release"] and lacking_files(module, valid(module, "release", RELEASE_SPEC, wish["release"])):

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from lab_cluster import HOSTVARS, IMAGE, NODES, await_whole, changed, green, inventories, lab
+from lab_cluster import HOSTVARS, IMAGE, NAME, NODES, await_whole, changed, green, inventories, lab
 
-NAME = next(iter(HOSTVARS.values()))["cluster_name"]
 FIRST, KEPT, LOST = "cp1", "worker1", "worker2"
 ADDRESSES = {name: HOSTVARS[name]["ansible_host"] for name in NODES}
 ADDRESSES_V6 = {name: HOSTVARS[name]["cluster_address_v6"] for name in NODES}

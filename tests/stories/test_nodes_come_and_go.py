@@ -12,6 +12,7 @@ from lab_cluster import (
     HOSTVARS,
     IMAGE,
     INVENTORY,
+    NAME,
     await_whole,
     changed,
     green,
@@ -22,7 +23,7 @@ from lab_cluster import (
     through,
     units,
 )
-from lab_removal import NAME, changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal, words
+from lab_removal import changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal, words
 
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")

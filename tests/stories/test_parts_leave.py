@@ -6,6 +6,7 @@ import pytest
 from lab_cluster import (
     BALANCERS,
     HOSTS,
+    NAME,
     NODES,
     VIRTUAL_ADDRESS,
     await_whole,
@@ -17,7 +18,7 @@ from lab_cluster import (
     restarted,
     units,
 )
-from lab_removal import NAME, changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal
+from lab_removal import changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal
 
 ANSWERS_WITHIN = 8.0  # seconds that a client may lose (docs/nodes.md)
 # Service of a part to the service that learns of its hosts, on hosts that stay.

@@ -27,6 +27,7 @@ def _inventory() -> dict[str, Any]:
 
 INVENTORY = _inventory()
 HOSTVARS: dict[str, dict[str, Any]] = INVENTORY["_meta"]["hostvars"]
+NAME = next(iter(HOSTVARS.values()), {}).get("cluster_name", "")
 
 
 def group(name: str) -> list[str]:

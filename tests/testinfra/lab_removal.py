@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from lab_cluster import ETCDCTL, HOSTVARS, changed, units
-
-NAME = next(iter(HOSTVARS.values()))["cluster_name"]
+from lab_cluster import ETCDCTL, changed, units
 
 
 def removal(name: str, *more: str) -> list[str]:

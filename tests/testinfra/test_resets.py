@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from lab_cluster import HOSTS, HOSTVARS, VIRTUAL_ADDRESS, changed, group, units
+from lab_cluster import HOSTS, NAME, VIRTUAL_ADDRESS, changed, group, units
 
 pytestmark = pytest.mark.last  # nothing is left for other tests
 
-NAME = HOSTVARS[HOSTS[0]]["cluster_name"]
 OURS = "etcd|kube-.*|kubelet|containerd|flanneld|load-balancer|virtual-address"
 GONE = [
     *("/etc/kubernetes", "/etc/etcd", "/etc/containerd", "/etc/cni", "/opt/hardway", "/opt/cni", "/opt/containerd"),

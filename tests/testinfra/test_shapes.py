@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import HOSTVARS, MANAGERS, SERVERS, await_whole, changed, green, group, lab, roll_out
+from lab_cluster import MANAGERS, NAME, SERVERS, await_whole, changed, green, group, lab, roll_out
 
 pytestmark = [
     pytest.mark.last,
@@ -13,7 +13,6 @@ pytestmark = [
         bool(set(MANAGERS) & set(SERVERS)), reason="for an inventory with managers on hosts of their own"
     ),
 ]
-NAME = next(iter(HOSTVARS.values()))["cluster_name"]
 TOGETHER = {
     "cluster_kube_controller_manager_group": "kube_apiserver",
     "cluster_kube_scheduler_group": "kube_apiserver",

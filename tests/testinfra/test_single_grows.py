@@ -15,6 +15,7 @@ from lab_client import administrator
 from lab_cluster import (
     ETCDCTL,
     HOSTVARS,
+    NAME,
     SERVERS,
     changed,
     green,
@@ -28,7 +29,6 @@ from lab_cluster import (
 
 LATER = group("later")
 pytestmark = [pytest.mark.last, pytest.mark.skipif(not LATER, reason="for an inventory with hosts to grow by")]
-NAME = next(iter(HOSTVARS.values()))["cluster_name"]
 NEW = [name for name in LATER if name.startswith("cp")]
 WORKER = next((name for name in LATER if name.startswith("worker")), "")
 ANSWERS_WITHIN = 5.0  # seconds that a client of the first server may have to wait
