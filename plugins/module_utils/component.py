@@ -11,7 +11,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, identity, read_bytes
 from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import TURN_SPEC, TURN_TAKES, TURN_WAITS, agreed
-from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import INPUTS_VARIABLE, Unit
+from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import (
+    INPUTS_VARIABLE,
+    RELOADED_VARIABLE,
+    Unit,
+)
 
 
 def unit_text(text, inputs_path):
@@ -69,19 +73,27 @@ class Component:
         self.ending = 0  # the process that a restart replaces
         self.unit = Unit(module, self.wish["name"])
         self.unit_text = unit_text(self.wish["unit"], self.unit.inputs_path) if self.wish["unit"] else None
-        self.result = {"restart_pending": False, "started": False, "restarted": False}
+        self.result = {"restart_pending": False, "started": False, "restarted": False, "reloaded": False}
 
     def digest(self):
-        """A digest of everything the process reads at its start, as it will be once the wish is fulfilled."""
+        """A digest of everything that only a start makes known to the process, as it will be once the wish is fulfilled."""
         whole = hashlib.sha256(self.unit_text.encode())
         for wished in self.wish["files"]:
-            if wished["restart"]:
+            if wished["restart"] and not wished["reload"]:
                 whole.update(("%s\0%s\0" % (wished["path"], wished["content"])).encode())
         for path, target in sorted(self.wish["links"].items()):
             whole.update(("%s\0%s\0" % (path, identity(target))).encode())
         for path in self.wish["inputs"]:
             whole.update(("%s\0%s\0" % (path, identity(path))).encode())
         return whole.hexdigest()[:32]
+
+    def reload_digest(self):
+        """A digest of the files that the process reads again where it is told to; empty where there are none."""
+        whole = hashlib.sha256()
+        wishes = [wished for wished in self.wish["files"] if wished["reload"]]
+        for wished in wishes:
+            whole.update(("%s\0%s\0" % (wished["path"], wished["content"])).encode())
+        return whole.hexdigest()[:32] if wishes else ""
 
     def start(self):
         """Make the wish true."""
@@ -96,12 +108,13 @@ class Component:
             return
         digest = self.digest()
         fresh = self._running_inputs() == digest
-        if self.unit.running and not fresh and not self.module.check_mode:
+        up_to_date = fresh and self._noted(RELOADED_VARIABLE) == self.reload_digest()
+        if self.unit.running and not up_to_date and not self.module.check_mode:
             if self.wish["restart"] == "defer":
                 self.result["restart_pending"] = True
                 return
             # Where it does not serve anyway a restart costs nothing; one probe that failed is no proof of that.
-            if not self.unhealthy(for_seconds=AILS_AFTER):
+            if not fresh and not self.unhealthy(for_seconds=AILS_AFTER):
                 self._gate()
         unit_changed = self._write()
         if not self.unit.enabled:
@@ -112,6 +125,9 @@ class Component:
         elif not fresh:
             self.state.note(self.unit.name, "running with older inputs\n", "restarted\n")
             self.result["restarted"] = True
+        elif not up_to_date:
+            self.state.note(self.unit.name, "running with older settings\n", "reloaded\n")
+            self.result["reloaded"] = True
         if self.module.check_mode:
             return
         self.due = digest
@@ -143,8 +159,13 @@ class Component:
 
     def _running_inputs(self):
         if self.unit.running and not self.unit.pid:
-            return (read_bytes(self.unit.inputs_path) or b"").decode().strip().split("=", 1)[-1]
+            return self._noted(INPUTS_VARIABLE)
         return self.unit.process_inputs()
+
+    def _noted(self, variable):
+        """What stands in the file beside the unit; of files that are read again only this file tells."""
+        lines = (read_bytes(self.unit.inputs_path) or b"").decode().splitlines()
+        return "".join(line.split("=", 1)[1] for line in lines if line.startswith(variable + "="))
 
     def unhealthy(self, for_seconds=0):
         """Whether it does not do its work, now or all of the time for so many seconds."""
@@ -190,7 +211,11 @@ class Component:
         # The digest is written last but one, the process started last: a run killed before leaves a process without it.
         oneshot = "Type=oneshot" in self.unit_text
         inputs = "%s=%s\n" % (INPUTS_VARIABLE, self.due)
+        if self.reload_digest():
+            inputs += "%s=%s\n" % (RELOADED_VARIABLE, self.reload_digest())
         silent = HostState(self.module)
+        if self.result["reloaded"]:  # before it is written down: a run that is killed in between reloads once more
+            self.unit.systemctl("reload", self.unit.name)
         if self.result["started"] and self.wish["start_when"]:
             # Where it does not come to hold, the start fails as it would have, and tells of it in its own words.
             probing.wait(self.wish["start_when"])
@@ -291,6 +316,7 @@ COMPONENT_SPEC = {
             "mode": {"type": "str", "default": "0644"},
             "secret": {"type": "bool", "default": False, "no_log": False},  # says that content is one
             "restart": {"type": "bool", "default": True},
+            "reload": {"type": "bool", "default": False},
         },
     },
     "links": {"type": "dict", "default": {}},

@@ -8,6 +8,7 @@ import json
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 INPUTS_VARIABLE = "HARDWAY_INPUTS"
+RELOADED_VARIABLE = "HARDWAY_RELOADED"  # stands beside the other; true of the process only as of its start
 
 
 def units(module, names):

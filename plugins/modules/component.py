@@ -103,6 +103,11 @@ options:
         description: Whether the process must be newer than this file.
         type: bool
         default: true
+      reload:
+        description: The process reads this file again when it is told to, by the unit's C(ExecReload), instead of being
+          replaced. That takes its turn too, and no gate. O(files[].restart) is not looked at then.
+        type: bool
+        default: false
   links:
     description: Symbolic links, path to target; the process must be newer than their targets.
     type: dict
@@ -197,7 +202,8 @@ options:
     description: The key of O(turn.client_certificate) as PEM text. Set by the action plugin.
     type: str
   restart:
-    description: V(defer) writes nothing where a running process would need a restart, and says so in RV(restart_pending).
+    description: V(defer) writes nothing where a running process would need a restart or a reload, and says so in
+      RV(restart_pending).
     type: str
     choices: [now, defer]
     default: now
@@ -225,7 +231,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restart_pending:
-  description: The running process differs from what is wished and O(restart=defer) left it alone.
+  description: The running process differs from what is wished, and O(restart=defer) left it alone.
   returned: always
   type: bool
 started:
@@ -234,6 +240,10 @@ started:
   type: bool
 restarted:
   description: The running process was replaced in this run.
+  returned: always
+  type: bool
+reloaded:
+  description: The running process was told to read its files again in this run.
   returned: always
   type: bool
 log:

@@ -75,6 +75,11 @@ restarted:
   returned: always
   type: list
   elements: str
+reloaded:
+  description: Components whose running process was told to read its files again in this run.
+  returned: where there are any
+  type: list
+  elements: str
 done:
   description: Roles whose component is as wished once this task has ended.
   returned: success

@@ -22,7 +22,7 @@ from lab_removal import changes_nothing, is_bare, members, nodes, old_data_is_mo
 
 ANSWERS_WITHIN = 8.0  # seconds that a client may lose (docs/nodes.md)
 # Service of a part to the service that learns of its hosts, on hosts that stay.
-LEARNS = {"etcd": "kube-apiserver", "kube-apiserver": "load-balancer", "virtual-address": "virtual-address"}
+LEARNS = {"etcd": "kube-apiserver", "kube-apiserver": "load-balancer"}
 
 
 def apart() -> list[str]:

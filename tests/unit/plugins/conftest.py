@@ -463,6 +463,8 @@ class Systemd:
         elif verb == "restart":
             self._stop(name)
             self._start(name)
+        elif verb == "reload":
+            assert "ExecReload=" in self.text_of(name), "systemd refuses to reload a unit that does not say how"
         return ""
 
     def _show(self, name: str) -> str:

@@ -322,7 +322,11 @@ def test_keepalived_of_two_hosts(made: dict[str, Any]) -> None:
         assert "state BACKUP\n  nopreempt\n" in text
         assert "advert_int 1\n" in text
         assert "virtual_router_id 51\n" in text
-    assert made["haproxy"]["lb1"]["address"]["healthy"]["tcp"] == f"{VIRTUAL}:6443"
+    address = made["haproxy"]["lb1"]["address"]
+    assert address["healthy"]["tcp"] == f"{VIRTUAL}:6443"
+    assert "ExecReload=/bin/kill -HUP $MAINPID\n" in address["unit"]
+    told = {entry["path"].rpartition("/")[2]: (entry.get("reload"), entry.get("restart")) for entry in address["files"]}
+    assert told == {"keepalived.conf": (True, None), "check": (None, False), "interface": (None, None)}
 
 
 def run_script(text: str, folder: Path, *arguments: str, **programs: str) -> subprocess.CompletedProcess[str]:

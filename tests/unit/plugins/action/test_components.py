@@ -75,6 +75,13 @@ def test_what_the_turns_did_is_added_up(cluster: Cluster) -> None:
     assert (result["started"], result["restarted"]) == (["kubelet"], ["containerd", "etcd", "kube-scheduler"])
 
 
+def test_a_turn_that_reloads_is_no_restart(cluster: Cluster) -> None:
+    cluster.pending = ["etcd", "kube_scheduler"]
+    cluster.turns["etcd"] = {"restarted": False, "reloaded": True}
+    result = cluster.run()
+    assert (result["reloaded"], result["restarted"]) == (["etcd"], ["kube-scheduler"])
+
+
 @pytest.mark.parametrize(("first", "turn"), [(True, False), (False, True), (False, False)])
 def test_changed_is_what_any_of_them_changed(cluster: Cluster, first: bool, turn: bool) -> None:
     cluster.pending = ["etcd"]

@@ -245,6 +245,71 @@ def test_a_certificate_rewritten_with_the_same_content_restarts_nothing(etcd: Ho
     assert not etcd.run()["changed"]
 
 
+# ---- files that the process reads again when it is told to ----
+
+
+@pytest.fixture
+def reloads(etcd: Host) -> Host:
+    """The component with a file that it reads again."""
+    etcd.wish["unit"] = UNIT.replace("[Install]", "ExecReload=/bin/kill -HUP $MAINPID\n\n[Install]")
+    etcd.wish["files"].append({"path": etcd.path("etc/etcd/peers"), "content": "a", "reload": True})
+    assert etcd.run()["started"]
+    assert (etcd.run()["changed"], etcd.systemd.verbs()) == (False, [])
+    etcd.wish["files"][-1]["content"] = "a b"
+    return etcd
+
+
+def test_a_file_that_is_read_again_reloads_and_restarts_nothing(reloads: Host) -> None:
+    pid = reloads.pid
+    result = reloads.run()
+    assert (result["changed"], result["reloaded"], result["restarted"]) == (True, True, False)
+    assert reloads.systemd.verbs() == ["reload"]
+    assert reloads.pid == pid
+    assert Path(reloads.path("etc/etcd/peers")).read_text() == "a b"
+    assert (reloads.run()["changed"], reloads.systemd.verbs()) == (False, [])
+
+
+def test_a_reload_takes_its_turn_and_no_gate(reloads: Host) -> None:
+    before = reloads.everything()
+    deferred = reloads.run(restart="defer")
+    assert (deferred["restart_pending"], deferred["changed"], deferred["reloaded"]) == (True, False, False)
+    assert reloads.everything() == before
+    nobody = {"at_least": 1, "others": [{"url": "http://127.0.0.1:1"}]}
+    assert reloads.run(restart_gate=nobody)["reloaded"]
+
+
+def test_a_reload_that_a_killed_run_left_out_is_made_up_for(reloads: Host) -> None:
+    reloads.kill_at("systemctl reload")
+    assert Path(reloads.path("etc/etcd/peers")).read_text() == "a b"
+    result = reloads.run()
+    assert (result["changed"], result["reloaded"]) == (True, True)
+    assert not reloads.run()["changed"]
+
+
+def test_check_mode_tells_of_a_reload(reloads: Host) -> None:
+    before = reloads.everything()
+    result = reloads.run(check=True)
+    assert [(entry["before"], entry["after"]) for entry in result["diff"]] == [
+        ("a", "a b"),
+        ("running with older settings\n", "reloaded\n"),
+    ]
+    assert (reloads.systemd.verbs(), reloads.everything()) == ([], before)
+
+
+def test_a_restart_reads_everything(reloads: Host) -> None:
+    new_content(reloads)
+    result = reloads.run()
+    assert (result["restarted"], result["reloaded"]) == (True, False)
+    assert reloads.systemd.verbs() == ["restart"]
+    assert not reloads.run()["changed"]
+
+
+def test_health_is_awaited_after_a_reload(reloads: Host) -> None:
+    reloads.server.status = 503
+    result = reloads.run()
+    assert "etcd is not healthy on this host" in result["msg"]
+
+
 # ---- deferring ----
 
 
