@@ -205,7 +205,7 @@ def test_a_balancer_that_checks_too_little_is_found(playbook, theirs, told, with
     extra = external(told)
     green(playbook, "site.yml", *extra)
     without_the_pair()
-    blind = re.sub(r"  option httpchk.*\n", "", documented(SERVERS)).replace(
+    blind = re.sub(r"  (option httpchk|http-check).*\n", "", documented(SERVERS)).replace(
         "check check-ssl verify required ca-file ", "check #"
     )
     theirs(blind)
