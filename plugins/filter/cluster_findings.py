@@ -24,6 +24,11 @@ options:
     description: Names of the groups by part.
     type: dict
     required: true
+  hostvars:
+    description: Ansible's hostvars. Of the groups' hosts that the run leaves out, such as with C(--limit), it is asked what
+      belongs to them.
+    type: dict
+    required: true
   more:
     description: Sentences about the whole inventory that were found elsewhere.
     type: list
@@ -32,7 +37,7 @@ options:
 """
 
 EXAMPLES = r"""
-findings: "{{ views | hardway.kubernetes.cluster_findings(groups, {'etcd': 'etcd'}) }}"
+findings: "{{ views | hardway.kubernetes.cluster_findings(groups, {'etcd': 'etcd'}, hostvars) }}"
 """
 
 RETURN = r"""
@@ -41,15 +46,30 @@ _value:
   type: dict
 """
 
+from ansible_collections.hardway.kubernetes.plugins.filter.addresses import addresses
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 
 
-def cluster_findings(seen, groups, names, more=()):
+def left_out(seen, groups, names, hostvars):
+    """What belongs to hosts of the cluster's groups that were not looked at, by host, as the inventory has it."""
+    found = {}
+    for host in {host for group in names.values() for host in groups.get(group) or []} - set(seen):
+        variables = hostvars[host]
+        found[host] = {
+            "address": addresses([host], {host: variables})[0],
+            "address_v6": variables.get("cluster_address_v6") or "",
+            "cni_pod_cidr": variables.get("cni__pod_cidr") or "",
+        }
+    return found
+
+
+def cluster_findings(seen, groups, names, hostvars, more=()):
     """Sentences by host, each host's own first."""
     found = {host: list(told["findings"]) for host, told in seen.items()}
     found[""] = list(more)
     views = {host: told["view"] for host, told in seen.items()}
-    for host, sentences in rules.cluster_findings(views, groups, names).items():
+    others = left_out(seen, groups, names, hostvars)
+    for host, sentences in rules.cluster_findings(views, groups, names, others).items():
         found.setdefault(host, []).extend(sentences)
     return {host: sentences for host, sentences in found.items() if sentences}
 

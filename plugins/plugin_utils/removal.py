@@ -271,8 +271,7 @@ def departure_words(leaving, groups, names):
     if left != balancers and len(left) == 1:
         lines.append(
             "%s is the last balancer, and nobody stands in for it. Put another host into the group %s, or leave the name of one that "
-            "left there until it is back: site.yml refuses fewer than two."
-            % (left[0], names["load_balancer"])
+            "left there until it is back: site.yml refuses fewer than two." % (left[0], names["load_balancer"])
         )
     return lines
 

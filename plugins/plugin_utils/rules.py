@@ -159,7 +159,7 @@ def given_network(values, read=manifests.read):
     return found
 
 
-def cluster_findings(views, groups, names):
+def cluster_findings(views, groups, names, others=None):
     """Sentences by host ('' for the whole inventory) about what only shows across hosts.
 
     :arg views: dict of host to dict with address, address_v6, node_name, version, endpoint, api_names, etcd_endpoints,
@@ -167,11 +167,14 @@ def cluster_findings(views, groups, names):
         pair_port, router_id, api_port.
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
+    :arg others: dict of host to its address, address_v6 and cni_pod_cidr, of hosts of the cluster that the run leaves out. What
+        belongs to them is nobody else's; their own mistakes are not told.
     """
     found = {}
+    everyone = dict(others or {}, **views)
 
     def say(host, sentence):
-        if sentence not in found.setdefault(host, []):
+        if host not in (others or {}) and sentence not in found.setdefault(host, []):
             found[host].append(sentence)
 
     _etcd(views, groups, names, say)
@@ -181,16 +184,16 @@ def cluster_findings(views, groups, names):
                 "",
                 "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")),
             )
-    _addresses(views, say)
-    _balancers(views, groups, names, say)
-    _pod_networks(views, groups, names, say)
-    _second_addresses(views, groups.get(names["kube_node"]) or [], say)
+    _addresses(everyone, say)
+    _balancers(views, everyone, groups, names, say)
+    _pod_networks(views, everyone, groups, names, say)
+    _second_addresses(views, everyone, groups.get(names["kube_node"]) or [], say)
     looked_at = set()
     for host, view in views.items():
         idea = tuple(str(view[name]) for name in NETWORKS)
         if idea not in looked_at:  # most hosts say the same, and of each all hosts' addresses are asked
             looked_at.add(idea)
-            _networks(view, views, say)
+            _networks(view, everyone, say)
         _own_pods(host, view, say)
         _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
         _endpoint(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
@@ -250,9 +253,9 @@ def _address(text):
         return None
 
 
-def _addresses(views, say):
+def _addresses(everyone, say):
     owners = {}
-    for host, view in views.items():
+    for host, view in everyone.items():
         address = _address(view["address"])
         if address is None:
             say(
@@ -305,15 +308,18 @@ def _alike(variable, values, say):
     return found
 
 
-def _pod_networks(views, groups, names, say):
+def _pod_networks(views, everyone, groups, names, say):
     # Who gives nodes their parts must know who owns the network too.
     concerned = {
         host for part in ("kube_node", "kube_controller_manager") for host in groups.get(names.get(part)) or []
     }
     _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
     owners = {}
-    for host, view in views.items():
-        for mine in _parts(view["cni_pod_cidr"] or "") if view["cni_kind"] == "bridge" else []:
+    bridged = any(view["cni_kind"] == "bridge" for view in views.values())
+    for host, view in everyone.items():
+        for mine in (
+            _parts(view["cni_pod_cidr"] or "") if view.get("cni_kind", "bridge") == "bridge" and bridged else []
+        ):
             if mine is not None:
                 owners.setdefault(mine, []).append(host)
     _each_its_own(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)
@@ -339,10 +345,10 @@ def _apart(owners, say):
                 )
 
 
-def _second_addresses(views, nodes, say):
+def _second_addresses(views, everyone, nodes, say):
     """The nodes' IPv6 addresses, where the cluster has both families."""
     owners = {}
-    for host, view in views.items():
+    for host, view in everyone.items():
         text = view["address_v6"]
         address = _address(text) if text else None
         if text and (address is None or address.version != 6 or address.is_link_local):
@@ -353,7 +359,7 @@ def _second_addresses(views, nodes, say):
             )
         elif address is not None:
             owners.setdefault(str(address), []).append(host)
-        dual = len(_parts(view["pod_cidr"])) > 1
+        dual = host in views and len(_parts(view["pod_cidr"])) > 1
         if dual and host in nodes and not text:
             say(
                 host,
@@ -363,7 +369,7 @@ def _second_addresses(views, nodes, say):
     _each_its_own(owners, "cluster_address_v6 %s is also the address of %s. Give each host its own.", say)
 
 
-def _networks(view, views, say):
+def _networks(view, everyone, say):
     """The networks of pods and Services, as one host's variables name them."""
     there = {}
     for field in CIDRS:
@@ -381,7 +387,7 @@ def _networks(view, views, say):
             continue
         there[field] = parts
         for part in parts:
-            for other, other_view in views.items():
+            for other, other_view in everyone.items():
                 for address in (_address(other_view["address"]), _address(other_view["address_v6"] or "")):
                     if address is not None and address in part:
                         say(
@@ -490,7 +496,7 @@ PAIRS = ("haproxy", "nginx", "hybrid")  # the kinds with balancers on hosts of o
 SHARED = ("balancer", "endpoint", "virtual_address", "pair_port", "router_id", "pod_cidr", "service_cidr")
 
 
-def _balancers(views, groups, names, say):
+def _balancers(views, everyone, groups, names, say):
     """Whether what is to balance can: its hosts, its address, and that all hosts mean the same."""
     group = names["load_balancer"]
     hosts = groups.get(group) or []
@@ -525,10 +531,10 @@ def _balancers(views, groups, names, say):
         idea = tuple(str(view[name]) for name in SHARED)
         if idea not in looked_at:
             looked_at.add(idea)
-            _shared_address(view, views, hosts, api_hosts, say)
+            _shared_address(view, everyone, hosts, api_hosts, say)
 
 
-def _shared_address(view, views, balancers, api_hosts, say):
+def _shared_address(view, everyone, balancers, api_hosts, say):
     """What a host's variables say of the address that all share."""
     kind, endpoint, text = view["balancer"], str(view["endpoint"] or ""), view["virtual_address"]
     name, dummy, port = endpoint.rpartition(":")
@@ -548,7 +554,7 @@ def _shared_address(view, views, balancers, api_hosts, say):
         return
     if kind not in PAIRS:
         owner = next(
-            (server for server in api_hosts if server in views and str(views[server]["address"]) == name), None
+            (server for server in api_hosts if server in everyone and str(everyone[server]["address"]) == name), None
         )
         if owner and len(api_hosts) > 1:
             say(
@@ -564,7 +570,7 @@ def _shared_address(view, views, balancers, api_hosts, say):
             % endpoint,
         )
     if text:
-        _virtual_address(view, text, name, views, balancers, say)
+        _virtual_address(view, text, name, everyone, balancers, say)
     if kind != "hybrid" and port.isdigit() and str(view["pair_port"]) != port:
         say(
             "",
@@ -575,7 +581,7 @@ def _shared_address(view, views, balancers, api_hosts, say):
         say("", "virtual_address__router_id %s is outside 1 to 255. Mend it." % view["router_id"])
 
 
-def _virtual_address(view, text, endpoint_name, views, balancers, say):
+def _virtual_address(view, text, endpoint_name, everyone, balancers, say):
     """Whether an address can be one that moves between the balancers' hosts."""
     virtual, kind = _address(text), view["balancer"]
     variable = "cluster_api_endpoint" if text == endpoint_name else "virtual_address__address"
@@ -585,7 +591,7 @@ def _virtual_address(view, text, endpoint_name, views, balancers, say):
             "%s %r is no IP address. Give one that is free in the network of the balancers' hosts." % (variable, text),
         )
         return
-    for other, other_view in views.items():
+    for other, other_view in everyone.items():
         address = _address(other_view["address"])
         if address == virtual:
             say(

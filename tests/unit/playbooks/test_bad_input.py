@@ -66,12 +66,27 @@ def test_all_findings_come_in_one_message():
         assert word in output
 
 
-def test_two_hosts_with_one_address(tmp_path):
-    """The other host is named."""
+@pytest.mark.parametrize("limit", [[], ["--limit", "worker3"]])
+def test_two_hosts_with_one_address(tmp_path, limit):
+    """The other host is named, also where the run leaves it out."""
     extra = tmp_path / "more.yml"
     extra.write_text("all: {children: {worker: {hosts: {worker3: {ansible_host: 192.168.60.21}}}}}\n")
-    output = run("-i", str(extra))
+    output = run("-i", str(extra), *limit)
     assert "worker3: cluster_address 192.168.60.21 is also the address of worker1" in output
+
+
+def test_what_belongs_to_hosts_that_the_run_leaves_out(tmp_path):
+    """Their second addresses and parts of the pods' network are not given to a new host; their own mistakes are not told."""
+    extra = tmp_path / "more.yml"
+    parts = "cni__kind: bridge, cluster_address_v6: 'fd00:60::21', cni__pod_cidr: '10.244.1.0/24,fd00:10:244:1::/64'"
+    old = "worker1: {%s}, cp1: {cluster_address: nonsense}" % parts
+    extra.write_text(
+        "all: {hosts: {%s}, children: {worker: {hosts: {worker9: {ansible_host: 192.168.60.99, %s}}}}}\n" % (old, parts)
+    )
+    output = run("-i", str(extra), "--limit", "worker9", inventory="dual_stack")
+    assert "worker9: cluster_address_v6 fd00:60::21 is also the address of worker1" in output
+    assert "worker9: cni__pod_cidr 10.244.1.0/24 is also the one of worker1" in output
+    assert "nonsense" not in output
 
 
 def test_a_worker_that_is_newer_than_the_api_servers(tmp_path):
@@ -236,15 +251,20 @@ def test_a_virtual_address_that_is_a_hosts_own():
 def look_here(folder: Path, inventory: str, host: str, **variables: object) -> str:
     """What is said of a host when this machine stands for it: it is looked at, refused, and nothing is changed on it."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    here = {"ansible_connection": "local", "ansible_become": False, "cluster_controller_dir": str(folder)}
-    command = [str(PLAYBOOK), "-i", f"inventory/{inventory}", "site.yml", "--limit", host]
-    command += ["-e", json.dumps({**here, **variables})]
+    here = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "cluster_controller_dir": str(folder / "authorities"),
+    }
+    path = folder / "here.json"
+    path.write_text(json.dumps({"all": {"hosts": {host: {**here, **variables}}}}))
+    command = [str(PLAYBOOK), "-i", f"inventory/{inventory}", "-i", str(path), "site.yml", "--limit", host]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment)
     output = re.sub(r"\s+", " ", result.stdout + result.stderr)
     assert result.returncode == 2, output
     assert "Some hosts are not fit for Kubernetes" in output
     assert "changed=0" in output
-    assert list(folder.iterdir()) == []
+    assert list(folder.iterdir()) == [path]
     return output
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hardway.kubernetes.plugins.filter.cluster_findings import FilterModule as ClusterFindings
+from ansible_collections.hardway.kubernetes.plugins.filter.cluster_findings import left_out
 from ansible_collections.hardway.kubernetes.plugins.filter.host_findings import FilterModule as HostFindings
 from ansible_collections.hardway.kubernetes.plugins.filter.running_findings import FilterModule as RunningFindings
 
@@ -71,9 +72,27 @@ def test_findings_of_variables_come_before_those_across_hosts() -> None:
         {"cp1": {"findings": ["etcd__x is no variable."], "view": view}},
         {"etcd": ["cp1"]},
         {name: name for name in ("etcd", "kube_apiserver", "kube_node", "load_balancer")},
+        {},
     )
     assert found["cp1"] == ["etcd__x is no variable.", "cluster_version '9' is no version such as 1.36.3. Mend it."]
     assert len(found[""]) == 2
+
+
+def test_what_belongs_to_hosts_that_were_not_looked_at() -> None:
+    """Such as with --limit: the inventory alone tells, and only of the cluster's groups."""
+    hostvars = {
+        "cp1": {"ansible_host": "10.0.0.1"},
+        "cp2": {"ansible_host": "ignored", "cluster_address": "10.0.0.2", "cluster_address_v6": "fd00::2"},
+        "10.0.0.3": {"cni__pod_cidr": "10.244.3.0/24"},
+        "stranger": {"ansible_host": "10.0.0.9"},
+    }
+    groups = {"etcd": ["cp1", "cp2"], "kube_node": ["cp1", "10.0.0.3"], "web": ["stranger"]}
+    assert left_out(
+        {"cp1": {}}, groups, {"etcd": "etcd", "kube_node": "kube_node", "load_balancer": "lb"}, hostvars
+    ) == {
+        "cp2": {"address": "10.0.0.2", "address_v6": "fd00::2", "cni_pod_cidr": ""},
+        "10.0.0.3": {"address": "10.0.0.3", "address_v6": "", "cni_pod_cidr": "10.244.3.0/24"},
+    }
 
 
 # ---- what a running cluster can't become ----
