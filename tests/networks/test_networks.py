@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from lab_cluster import HOSTVARS, IMAGE, NAME, NODES, await_whole, changed, green, inventories, lab
+from lab_rules import told_where_they_do_not_follow
 
 FIRST, KEPT, LOST = "cp1", "worker1", "worker2"
 ADDRESSES = {name: HOSTVARS[name]["ansible_host"] for name in NODES}
@@ -135,6 +136,10 @@ class Network:
             internal = [entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
             assert internal == [ADDRESSES[name], ADDRESSES_V6[name]]
 
+    def test_rules_that_do_not_follow_are_told(self, run, on, kubectl, namespace):
+        """In each mode of kube-proxy."""
+        told_where_they_do_not_follow(on, run, kubectl, namespace, KEPT)
+
     def test_check_mode_finds_nothing_to_change(self, run):
         """On the running cluster."""
         told = green(run, "site.yml", "--check", "--diff").stdout
@@ -164,27 +169,6 @@ class TestVxlanAndNftables(Network):
             links = on(name).check_output("ip -brief link")
             assert "flannel.1" in links
             assert "flannel-v6.1" in links
-
-    def test_rules_that_do_not_follow_are_told(self, run, on, kubectl, namespace):
-        """A kube-proxy that stands still: its host alone has the finding, and the endpoint that it lacks is named."""
-        command = ["--replicas=1", f"--image={IMAGE}", "--", "/agnhost", "netexec", "--http-port=8080"]
-        kubectl("-n", namespace, "create", "deployment", "web", *command)
-        kubectl("-n", namespace, "expose", "deployment", "web", "--port=80", "--target-port=8080")
-        kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
-        green(run, "playbooks/verify.yml")
-        on(KEPT).check_output("systemctl stop kube-proxy")
-        try:
-            kubectl("-n", namespace, "scale", "deployment", "web", "--replicas=2")
-            kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
-            result = run("playbooks/verify.yml")
-        finally:
-            on(KEPT).check_output("systemctl start kube-proxy")
-        assert result.returncode == 2, result.stdout[-4000:]
-        told = re.sub(r"\s+", " ", result.stdout)
-        sentence = rf": of Service {namespace}/web \(tcp 10\.96\.\d+\.\d+:80\) the ready endpoint 10\.244\.\d+\.\d+:8080 is not"
-        assert re.search(KEPT + sentence, told), result.stdout[-4000:]
-        assert not re.search(f"({FIRST}|{LOST})" + sentence, told), result.stdout[-4000:]
-        await_whole(run)
 
     def test_ipvs_is_refused_before_anything_is_changed(self, run, on):
         """Where the kernel has no ip_vs: host, variable and mend are named."""

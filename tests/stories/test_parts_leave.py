@@ -1,4 +1,7 @@
-"""Hosts that are no nodes leave and come back, alive and dead: of etcd, the API, the managers, and balancers; a client asks all the while."""
+"""Hosts leave and come back, alive and dead: of etcd, the API, the managers, and balancers; a client asks all the while.
+
+Nodes do so in test_nodes_come_and_go.py; here only one that serves the API behind balancers that all share.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from lab_cluster import (
     HOSTS,
     NAME,
     NODES,
+    SERVERS,
+    UNITS,
     VIRTUAL_ADDRESS,
     await_whole,
     green,
@@ -18,18 +23,19 @@ from lab_cluster import (
     restarted,
     units,
 )
-from lab_removal import changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal
+from lab_removal import changes_nothing, is_bare, knowing, members, nodes, old_data_is_moved_away, removal
 
 ANSWERS_WITHIN = 8.0  # seconds that a client may lose (docs/nodes.md)
 # Service of a part to the service that learns of its hosts, on hosts that stay.
-LEARNS = {"etcd": "kube-apiserver", "kube-apiserver": "load-balancer"}
+LEARNS = {"etcd": "kube-apiserver", "kube-apiserver": "load-balancer", "virtual-address": "virtual-address"}
+RELOADS = {"virtual-address"}  # learn without a restart
 
 
 def apart() -> list[str]:
-    """The first host of each part that is no node."""
+    """The first host of each part that is no node; of the API servers one that is, where all share balancers."""
     found: dict[str, str] = {}
     for name in HOSTS:
-        for unit in units(name) if name not in NODES else []:
+        for unit in units(name) if name not in NODES or (BALANCERS and name in SERVERS) else []:
             found.setdefault(unit, name)
     return list(dict.fromkeys(found.values()))
 
@@ -43,13 +49,17 @@ def who(on, name: str) -> str:
     return holders(on)[0] if name in BALANCERS and VIRTUAL_ADDRESS else name
 
 
-def learners(name: str) -> set[str]:
-    """Services that may be restarted on other hosts when this one leaves or comes back."""
-    return {LEARNS[unit] for unit in units(name) if unit in LEARNS}
+def learners(lost: str) -> set[tuple[str, str]]:
+    """Other hosts and their services that learn when this one leaves or comes back."""
+    learn = {LEARNS[unit] for unit in units(lost) if unit in LEARNS}
+    if set(group("etcd")) & set(SERVERS):  # each server asks the member beside it
+        learn -= {"kube-apiserver"}
+    return {(name, unit) for unit in learn for name in UNITS[unit] if name != lost}
 
 
-def others_know(on, gone: list[str]) -> None:
-    """etcd lists the members that are left, and one of the balancers that are left has the virtual address."""
+def others_know(on, lost: str, gone: list[str]) -> None:
+    """Nobody asks a host that is gone, and all ask one that is there; one of the balancers has the virtual address."""
+    assert knowing(on, lost, HOSTS) == (set() if gone else {name for name, _unit in learners(lost)})
     stay = [name for name in group("etcd") if name not in gone]
     assert members(on, stay[0]) == sorted(stay)
     if VIRTUAL_ADDRESS:
@@ -66,16 +76,17 @@ def test_one_that_lives(on, playbook, kubectl, asking, lost):
     leaves = removal(lost, f"remove_data={lost}", f"remove_confirm={NAME}")
     green(playbook, *leaves)
     is_bare(on, lost)
-    others_know(on, [lost])
-    assert nodes(kubectl) == sorted(NODES)
-    assert {unit for _name, unit in restarted(before, processes(on, rest))} <= learners(lost)
+    others_know(on, lost, [lost])
+    assert nodes(kubectl) == sorted(name for name in NODES if name != lost)
+    learned = {(name, unit) for name, unit in learners(lost) if unit not in RELOADS}
+    assert restarted(before, processes(on, rest)) == learned
     changes_nothing(green(playbook, *leaves))
 
     before = processes(on, rest)
     green(playbook, "site.yml")
     assert client.longest_wait(f"{lost} was replaced") < ANSWERS_WITHIN
-    others_know(on, [])
-    assert {unit for _name, unit in restarted(before, processes(on, rest))} <= learners(lost)
+    others_know(on, lost, [])
+    assert restarted(before, processes(on, rest)) == learned
     changes_nothing(green(playbook, "site.yml"))
     await_whole(playbook)
 
@@ -87,8 +98,8 @@ def test_one_that_is_dead(on, playbook, kubectl, lost):
     lab("stop", lost)
     try:
         green(playbook, *removal(lost, f"remove_dead={lost}"))
-        others_know(on, [lost])
-        assert nodes(kubectl) == sorted(NODES)
+        others_know(on, lost, [lost])
+        assert nodes(kubectl) == sorted(name for name in NODES if name != lost)
         changes_nothing(green(playbook, *removal(lost, f"remove_dead={lost}")))
     finally:
         lab("start", lost)
@@ -97,6 +108,6 @@ def test_one_that_is_dead(on, playbook, kubectl, lost):
     green(playbook, "site.yml")
     if "etcd" in units(lost):
         on(lost).check_output("rm -r /var/lib/etcd/member.removed")
-    others_know(on, [])
+    others_know(on, lost, [])
     changes_nothing(green(playbook, "site.yml"))
     await_whole(playbook)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-from lab_cluster import ETCDCTL, changed, units
+from lab_cluster import ETCDCTL, HOSTVARS, changed, units
+
+# What the roles install, keys and certificates among it.
+INSTALLED = ["/etc/kubernetes", "/etc/etcd", "/etc/containerd", "/opt/hardway", "/var/lib/hardway"]
 
 
 def removal(name: str, *more: str) -> list[str]:
@@ -30,11 +33,18 @@ def members(on, name: str) -> list[str]:
     return sorted(member.get("name", "") for member in listed if not member.get("isLearner"))
 
 
-def is_bare(on, name: str) -> None:
-    """No service of ours is left on a host."""
-    for unit in units(name):
+def is_bare(on, name: str, ran: list[str] | None = None) -> None:
+    """No service of ours is left on a host, and no key; it ran what the inventory says, or these."""
+    for unit in units(name) if ran is None else ran:
         assert not on(name).file(f"/etc/systemd/system/{unit}.service").exists, unit
-    assert not on(name).file("/etc/kubernetes").exists
+    assert [path for path in INSTALLED if on(name).file(path).exists] == []
+
+
+def knowing(on, name: str, hosts: list[str]) -> set[str]:
+    """Those of other hosts whose services are told a host's address: servers of a pool, endpoints of etcd, peers."""
+    address = HOSTVARS[name]["ansible_host"]
+    look = f"grep -rlwF {address} /etc/kubernetes /etc/systemd/system"
+    return {host for host in hosts if host != name and on(host).run(look).stdout}
 
 
 def changes_nothing(result) -> None:

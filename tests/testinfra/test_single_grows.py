@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import re
@@ -10,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from lab_client import administrator
 from lab_cluster import (
     ETCDCTL,
@@ -20,16 +20,16 @@ from lab_cluster import (
     changed,
     green,
     group,
-    inventories,
     lab,
     processes,
     restarted,
     roll_out,
 )
+from lab_growth import Learners, grown
 
 LATER = group("later")
-pytestmark = [pytest.mark.last, pytest.mark.skipif(not LATER, reason="for an inventory with hosts to grow by")]
 NEW = [name for name in LATER if name.startswith("cp")]
+pytestmark = [pytest.mark.last, pytest.mark.skipif(not NEW, reason="for an inventory with hosts to grow by")]
 WORKER = next((name for name in LATER if name.startswith("worker")), "")
 ANSWERS_WITHIN = 5.0  # seconds that a client of the first server may have to wait
 
@@ -39,13 +39,7 @@ def more(tmp_path_factory):
     """Options that add hosts to groups of the lab's inventory."""
     folder = tmp_path_factory.mktemp("more")
 
-    def _more(**groups):
-        path = folder / f"{'-'.join([*groups, *sum(groups.values(), [])])}.yml"
-        children = {name: {"hosts": {host: {} for host in hosts}} for name, hosts in groups.items()}
-        path.write_text(yaml.safe_dump({"all": {"children": children}}))
-        return inventories(str(path))
-
-    return _more
+    return functools.partial(grown, folder)
 
 
 class Client(threading.Thread):
@@ -110,7 +104,10 @@ def test_two_more_make_it_a_stacked_one(playbook, kubectl, more, on, tmp_path):
     before = processes(on, SERVERS)
     client = Client(tmp_path)
     client.start()
-    green(playbook, *more(control_plane=NEW, worker=[WORKER]), "playbooks/stacked.yml")
+    with Learners(SERVERS[0]) as learners:
+        green(playbook, *more(control_plane=NEW, worker=[WORKER]), "playbooks/stacked.yml")
+    assert max(len(listed) for listed in learners.seen) == 1, learners.seen
+    assert len(set().union(*learners.seen)) == len(NEW), learners.seen
     longest = client.longest()
     print(f"while the cluster grew a client waited {longest:.1f} s at the most")
     assert longest < ANSWERS_WITHIN

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import platform
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from lab_cluster import (
     lab,
     roll_out,
 )
+from lab_rules import told_where_they_do_not_follow
 
 EXCEPTIONS = yaml.safe_load((REPOSITORY / "lab" / "exceptions.yml").read_text())
 
@@ -122,6 +124,14 @@ def test_services_are_in_the_kernels_ipvs_table(on, kubectl, name):
         written(pod, 0).split(":")[0] for pod in pods
     }
     assert f"{address}/32" in host.check_output("ip -brief address show dev kube-ipvs0")
+
+
+def test_rules_that_do_not_follow_are_told(on, playbook, kubectl, namespace):
+    """verify.yml compares the kernel's table, here of mode ipvs, with EndpointSlices."""
+    told_where_they_do_not_follow(on, playbook, kubectl, namespace, NODES[-1])
+    mode = HOSTVARS[NODES[0]].get("kube_proxy__mode", "nftables")
+    verified = green(playbook, "playbooks/verify.yml").stdout
+    assert re.search(rf"rules of Services \({mode}\): \d+ ports with \d+ endpoints on {len(NODES)} node", verified)
 
 
 def test_swap_is_turned_off_by_a_run(on, playbook):

@@ -64,6 +64,7 @@ FOLLOWS = "{'before': __cluster__follows_before, 'after': __cluster__follows_aft
         ("stacked", "cp1", {"cp2": ["load_balancer"], "worker1": ["load_balancer"]}, {}),
         ("external_etcd", "etcd1", {"cp1": ["kube_apiserver"], "worker1": []}, {}),
         ("balanced", "lb1", {"lb2": []}, {"lb2": ["virtual_address"]}),
+        ("balanced", "cp1", {"lb1": ["load_balancer"], "lb2": ["load_balancer"], "cp2": []}, {}),
     ],
 )
 def test_the_rest_is_as_with_a_smaller_inventory(

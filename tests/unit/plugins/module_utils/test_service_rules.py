@@ -7,6 +7,7 @@ that stays on the node, one without endpoints, one whose last endpoint ends, one
 from __future__ import annotations
 
 import copy
+import ipaddress
 import json
 import shutil
 from pathlib import Path
@@ -50,12 +51,31 @@ def objects() -> dict[str, list[dict[str, Any]]]:
     return json.loads(capture("api.json"))
 
 
+def virtual_servers(found: dict[str, set[str]]) -> str:
+    """The kernel's table that says the same, in the form of IPVS below its head."""
+
+    def written(text: str) -> str:
+        address, _colon, port = text.rpartition(":")
+        if address.startswith("["):
+            return f"[{ipaddress.IPv6Address(address.strip('[]')).exploded}]:{int(port):04X}"
+        return f"{int(ipaddress.IPv4Address(address)):08X}:{int(port):04X}"
+
+    lines = IPVS.splitlines()[:3]
+    for name, endpoints in found.items():
+        protocol, at = name.split(" ")
+        lines.append(f"{protocol.upper()}  {written(at)} rr ")
+        lines += [f"  -> {written(endpoint)}      Masq    1      0          0         " for endpoint in endpoints]
+    return "\n".join(lines) + "\n"
+
+
 def rules(mode: str) -> dict[str, set[str]]:
     if mode == "nftables":
         return {
             **service_rules.of_nftables(capture("nft-ip.json")),
             **service_rules.of_nftables(capture("nft-ip6.json")),
         }
+    if mode == "ipvs":
+        return service_rules.of_ipvs(virtual_servers(rules("nftables")))
     return {
         **service_rules.of_iptables(capture("iptables-save.txt")),
         **service_rules.of_iptables(capture("ip6tables-save.txt")),
@@ -72,7 +92,7 @@ def compared(found: dict[str, set[str]], node: str = "cp1", there: Any = None) -
     return service_rules.differences(wished, found, NETWORKS)
 
 
-MODES = ["nftables", "iptables"]
+MODES = ["nftables", "iptables", "ipvs"]
 
 
 # ---- what is in the kernel ----
@@ -92,8 +112,8 @@ def test_what_kube_proxy_wrote_is_read(mode: str) -> None:
     assert len(found) == 13
 
 
-def test_both_modes_say_the_same() -> None:
-    assert rules("nftables") == rules("iptables")
+def test_all_modes_say_the_same() -> None:
+    assert rules("nftables") == rules("iptables") == rules("ipvs")
 
 
 def test_older_kube_proxies_chose_endpoints_by_chains() -> None:
