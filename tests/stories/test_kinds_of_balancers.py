@@ -230,7 +230,7 @@ def test_an_address_where_no_balancer_answers(playbook, told, address):
 
 
 def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, asking):
-    """People ask at theirs, which asks the pair; nodes ask at the pair's own address; a balancer of the pair is lost."""
+    """People ask at theirs, which asks the pair; nodes at the pair's own address, whose holder is lost; then all at theirs."""
     theirs(documented(BALANCERS))
     extra = told(
         load_balancer__kind="hybrid",
@@ -245,10 +245,30 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, as
     answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
     assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
 
-    asker = asking(WORKER, f"https://{endpoint()}")
+    # The host that theirs is on stays; the other one is to have the address.
+    on(WHERE).check_output("systemctl stop virtual-address")
+    on(WHERE).check_output("systemctl start virtual-address")
+    assert holders(on) == BALANCERS[1:]
+    people, nodes = asking(WORKER, f"https://{endpoint()}"), asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     lab("stop", BALANCERS[1])
     try:
-        assert asker.longest_wait("hybrid, a host of the pair lost", LOOKS_ON) < WAITS_AT_MOST
+        assert nodes.longest_wait("hybrid, the holder of the address lost, a node", LOOKS_ON) < WAITS_AT_MOST
+        assert people.longest_wait("hybrid, a host of the pair lost, people") < WAITS_AT_MOST
     finally:
         lab("start", BALANCERS[1])
+    await_whole(playbook, *extra)
+
+    # Without an address of their own nodes ask at theirs too; the pair may be of the other program.
+    extra = told(
+        load_balancer__kind="hybrid",
+        cluster_api_endpoint=endpoint(),
+        load_balancer__pair_port=6443,
+        load_balancer__program="nginx",
+    )
+    green(playbook, "site.yml", *extra)
+    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{endpoint()}"}
+    for name in BALANCERS:
+        assert not on(name).file("/etc/systemd/system/virtual-address.service").exists
+        assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
+    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
     await_whole(playbook, *extra)

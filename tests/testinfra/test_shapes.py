@@ -1,4 +1,4 @@
-"""The control plane on three hosts that are no nodes: the other fully manual shape, from bare hosts of the same lab."""
+"""The control plane on three hosts that are no nodes, behind a pair of HAProxy: the other fully manual shape, from bare hosts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ pytestmark = [
 TOGETHER = {
     "cluster_kube_controller_manager_group": "kube_apiserver",
     "cluster_kube_scheduler_group": "kube_apiserver",
+    # The managers' hosts are free in this shape.
+    "cluster_load_balancer_group": "kube_controller_manager",
+    "load_balancer__kind": "haproxy",
+    "cluster_api_endpoint": "192.168.60.30:6443",
 }
+BALANCERS = group("kube_controller_manager")
 EXTRA = ["-e", json.dumps(TOGETHER)]
 
 
@@ -33,9 +38,16 @@ def test_it_is_built_and_a_second_run_changes_nothing(playbook, on):
             assert "server: https://127.0.0.1:6443" in host.check_output(f"cat /etc/kubernetes/{unit}/kubeconfig")
         for unit in ("load-balancer", "kubelet", "containerd"):
             assert not host.file(f"/etc/systemd/system/{unit}.service").exists
+    for name in BALANCERS:
+        units = on(name).check_output("ls /etc/systemd/system").split()
+        assert {"load-balancer.service", "virtual-address.service"} <= set(units)
+        assert not {"kube-controller-manager.service", "kubelet.service"} & set(units)
+    for name in group("kube_node"):
+        config = on(name).check_output("cat /etc/kubernetes/kubelet/kubeconfig")
+        assert f"server: https://{TOGETHER['cluster_api_endpoint']}" in config
 
 
-@pytest.mark.parametrize("lost", [SERVERS[0], group("etcd")[0]])
+@pytest.mark.parametrize("lost", [SERVERS[0], group("etcd")[0], *BALANCERS[:1]])
 def test_one_of_its_hosts_lost(playbook, kubectl, lost):
     """New pods still run; with power again all is well."""
     context = f"{NAME}-{next(name for name in SERVERS if name != lost)}"
