@@ -26,6 +26,7 @@ from lab_cluster import (
 pytestmark = [
     pytest.mark.skipif(not BALANCERS, reason="no host balances for others here"),
     pytest.mark.usefixtures("healed"),
+    pytest.mark.late,
 ]
 SERVERS, WORKER = group("kube_apiserver"), group("worker")[0]
 WAITS_AT_MOST = 5.0  # seconds, as long as any loss may take

@@ -20,6 +20,7 @@ from lab_elsewhere import Elsewhere
 def pytest_configure(config: pytest.Config) -> None:
     """Marks that these tests know."""
     config.addinivalue_line("markers", "first: wants hosts without a cluster, and leaves one to other tests")
+    config.addinivalue_line("markers", "late: leaves the cluster as it was and more packages, which others would find")
     config.addinivalue_line("markers", "last: leaves no cluster to other tests")
     config.addinivalue_line(
         "markers", "bare: wants hosts without a cluster, such as those just reset, and leaves them so"
@@ -28,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What makes the cluster comes before everything else, what takes it away after it, and then what wants bare hosts."""
-    turns = {"first": -1, "last": 1, "bare": 2}
+    turns = {"first": -1, "late": 1, "last": 2, "bare": 3}
     items.sort(key=lambda item: sum(turn for name, turn in turns.items() if item.get_closest_marker(name)))
 
 
