@@ -23,10 +23,10 @@ rm -f %(flag)s
 class Asker(threading.Thread):
     """Asks as a node, over one new connection after the other, where the host's components ask or at another address.
 
-    :arg tell: given what was lost and the seconds that the client waited then.
+    :arg tell: given what was lost, and the seconds that the client waited then with the number of requests that failed.
     """
 
-    def __init__(self, name: str, url: str, tell: Callable[[str, float], None]) -> None:
+    def __init__(self, name: str, url: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
         super().__init__(daemon=True)
         self.host, self.url, self.tell = connect(name), url, tell
         self.flag = f"/tmp/client-ends-{uuid.uuid4()}"
@@ -52,6 +52,5 @@ class Asker(threading.Thread):
         self.failed = [f"{when} {code}" for when, code in answers if code not in ("200", "403")]
         assert len(good) > 20, self.told[-2000:]
         gap = max(later - sooner for sooner, later in zip(good, good[1:], strict=False))
-        print(f"{what}: a client waited {gap:.1f} s at the most, {len(self.failed)} requests failed")
-        self.tell(what, round(gap, 1))
+        self.tell(what, (gap, len(self.failed)))
         return gap

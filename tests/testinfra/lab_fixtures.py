@@ -33,6 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: sum(turn for name, turn in turns.items() if item.get_closest_marker(name)))
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How long clients waited when something was lost, whatever came of the tests."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    figures = [(name, value) for report in reports if report.when == "call" for name, value in report.user_properties]
+    if figures:
+        terminalreporter.section("the longest a client waited for an answer")
+    for what, (seconds, failed) in figures:
+        terminalreporter.write_line(f"{seconds:5.1f} s, {failed} requests failed: {what}")
+
+
 @pytest.fixture(scope="session")
 def inventory() -> dict[str, Any]:
     """The lab's inventory, as ansible-inventory lists it; never an empty one."""
