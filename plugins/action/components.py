@@ -27,7 +27,7 @@ class ActionModule(TurnsAction):
             result["changed"] = result["changed"] or turn.get("changed", False)
             if turn.get("failed") or turn.get("unreachable"):
                 return dict(turn, changed=result["changed"], diff=result["diff"])
-            for key in ("restarted", "reloaded"):
+            for key in ("started", "restarted", "reloaded"):
                 if turn.get(key):
-                    result.setdefault(key, []).append(wish["name"])
+                    result[key].append(wish["name"])
         return result

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
@@ -108,7 +109,10 @@ class Component:
             return
         digest = self.digest()
         fresh = self._running_inputs() == digest
-        up_to_date = fresh and self._noted(RELOADED_VARIABLE) == self.reload_digest()
+        # Both lines of the file are written at once: where the one is not the process's, neither is the other.
+        rereads = self.reload_digest()
+        noted = (self._noted(INPUTS_VARIABLE), self._noted(RELOADED_VARIABLE))
+        up_to_date = fresh and (not rereads or noted == (digest, rereads))
         if self.unit.running and not up_to_date and not self.module.check_mode:
             if self.wish["restart"] == "defer":
                 self.result["restart_pending"] = True
@@ -235,7 +239,12 @@ class Component:
         """Wait for health; fails with the unit's last log lines."""
         self.unit.refresh()
         before = self.unit.restarts
-        wrong = probing.wait(self.wish["healthy"], lambda: self.unit.crashed(before), self._still_the_old_one)
+        began = time.monotonic()
+
+        def crashed():
+            return self.unit.crashed(before, time.monotonic() - began)
+
+        wrong = probing.wait(self.wish["healthy"], crashed, self._still_the_old_one)
         if wrong is None:
             return
         log = self.unit.last_lines()

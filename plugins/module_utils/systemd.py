@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 
+LIVES_FOR = 30  # seconds; what ends sooner, again and again, waits for nobody
 UNIT_DIRECTORY = "/etc/systemd/system"
 INPUTS_VARIABLE = "HARDWAY_INPUTS"
-RELOADED_VARIABLE = "HARDWAY_RELOADED"  # stands beside the other; true of the process only as of its start
+RELOADED_VARIABLE = "HARDWAY_RELOADED"  # stands beside the other in the file, and there alone is true after a reload
 
 
 def units(module, names):
@@ -90,13 +91,16 @@ class Unit:
         """How often systemd has started it again by itself; the count outlives a restart that was asked for."""
         return int(self.properties.get("NRestarts") or 0)
 
-    def crashed(self, before=0):
+    def crashed(self, before=0, seconds=0):
         """A reason to stop waiting: the process keeps ending. None while it may still come up.
 
         :arg before: what restarts was when the wait began.
+        :arg seconds: for how long it has been waited. A process that lives for a while each time waits for something itself,
+            such as for the answer of an API server on a slow host.
         """
         self.refresh()
-        if self.properties.get("ActiveState") == "failed" or self.restarts - before >= 3:
+        times = self.restarts - before
+        if self.properties.get("ActiveState") == "failed" or (times >= 3 and seconds < times * LIVES_FOR):
             return "its process ends again and again (%s, result %s)" % (self.state, self.properties.get("Result"))
         return None
 

@@ -77,7 +77,7 @@ restarted:
   elements: str
 reloaded:
   description: Components whose running process was told to read its files again in this run.
-  returned: where there are any
+  returned: always
   type: list
   elements: str
 done:
@@ -154,7 +154,7 @@ def main():
             keep_images(module, archives, state)
     told = {
         key: [component.wish["name"] for component in components.values() if component.result[key]]
-        for key in ("started", "restarted")
+        for key in ("started", "restarted", "reloaded")
     }
     pending = [role for role, component in components.items() if component.result["restart_pending"]]
     module.exit_json(**dict(state.result(), done=list(components), restart_pending=pending, **told))

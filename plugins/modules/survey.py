@@ -95,7 +95,7 @@ todo:
   type: list
   elements: str
 restarts:
-  description: Roles of components whose process is not there, or older than what is wished.
+  description: Roles of components whose process is not there, is older than what is wished, or has to read its files again.
   returned: always
   type: list
   elements: str
@@ -192,7 +192,7 @@ def main():
         archives = valid(module, role, IMAGES_SPEC, {"archives": wish["images"].get(role, [])})["archives"]
         if component.state.changed or component.unhealthy() or lacking_images(module, archives):
             result["todo"].append(role)
-        if component.result["restarted"] or component.result["started"]:
+        if any(component.result[key] for key in ("started", "restarted", "reloaded")):
             result["restarts"].append(role)
     if wish["etcd"]:
         wished = valid(module, "etcd", ETCD_SPEC, wish["etcd"])

@@ -34,7 +34,8 @@ def whole(on, playbook, *arguments: str) -> None:
         for unit in units(name):
             written = on(name).check_output(f"cat /var/lib/hardway/{unit}.inputs").strip()
             pid = on(name).check_output(f"systemctl show -P MainPID {unit}")
-            assert written in on(name).check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ").splitlines(), (name, unit)
+            environment = on(name).check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ").splitlines()
+            assert set(written.splitlines()) <= set(environment), (name, unit)
         left = on(name).run(
             "find /etc/kubernetes /etc/etcd /etc/containerd /opt/hardway /etc/systemd/system /var/lib/hardway "
             "\\( -name '*.new' -o -name '.partial-*' -o -name '.*.inputs.*' -o -name '.*.service.*' \\)"

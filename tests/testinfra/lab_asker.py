@@ -10,37 +10,44 @@ from collections.abc import Callable
 from lab_cluster import ask, connect
 
 ASKS_BEFORE = 3  # seconds, before anything is done to what it asks
-ASK_ON = """
+REPEATED = """
 while [ ! -e %(flag)s ]; do
-  code=$(%(ask)s)
-  echo "$(date +%%s.%%N) $code"
+  %(command)s
   sleep 0.1
 done
 rm -f %(flag)s
 """
 
 
-class Asker(threading.Thread):
-    """Asks as a node, over one new connection after the other, where the host's components ask or at another address.
+class Repeating(threading.Thread):
+    """Runs a command on a host again and again until it is ended; what it printed is in told."""
 
-    :arg tell: given what was lost, and the seconds that the client waited then with the number of requests that failed.
-    """
-
-    def __init__(self, name: str, url: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
+    def __init__(self, name: str, command: str) -> None:
         super().__init__(daemon=True)
-        self.host, self.url, self.tell = connect(name), url, tell
-        self.flag = f"/tmp/client-ends-{uuid.uuid4()}"
+        self.host, self.command = connect(name), command
+        self.flag = f"/tmp/ends-{uuid.uuid4()}"
         self.told = ""
-        self.failed: list[str] = []
 
     def run(self) -> None:
-        self.told = self.host.run("bash -c %s", ASK_ON % {"ask": ask(self.url), "flag": self.flag}).stdout
+        self.told = self.host.run("bash -c %s", REPEATED % {"command": self.command, "flag": self.flag}).stdout
 
     def end(self) -> None:
         """Ends it, if it has not ended."""
         if self.is_alive():
             self.host.run(f"touch {self.flag}")
             self.join(30)
+
+
+class Asker(Repeating):
+    """Asks as a node, over one new connection after the other, where the host's components ask or at another address.
+
+    :arg tell: given what was lost, and the seconds that the client waited then with the number of requests that failed.
+    """
+
+    def __init__(self, name: str, url: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
+        super().__init__(name, f'code=$({ask(url)}); echo "$(date +%s.%N) $code"')
+        self.tell = tell
+        self.failed: list[str] = []
 
     def longest_wait(self, what: str, looks_on: int = 0) -> float:
         """Ends it after some seconds; returns the longest time in seconds that passed between two good answers."""

@@ -92,6 +92,7 @@ BALANCER, BALANCERS, VIRTUAL_ADDRESS, BALANCED_API = _balancing()
 # Every host of the cluster; the inventory may have others, which nothing touches.
 HOSTS = list(dict.fromkeys(group("etcd") + SERVERS + MANAGERS + NODES + BALANCERS))
 
+LEADING = ("kube-controller-manager", "kube-scheduler")
 # Which hosts run a service.
 UNITS = {
     "etcd": group("etcd"),
@@ -144,6 +145,11 @@ def processes(on: Any, names: list[str]) -> dict[str, dict[str, str]]:
 def restarted(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> set[tuple[str, str]]:
     """Host and unit of every process that is another one now."""
     return {(name, unit) for name in before for unit in before[name] if before[name][unit] != after[name][unit]}
+
+
+def restarted_by_a_run(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> set[tuple[str, str]]:
+    """The same without what leads: beside an API server that is restarted it may end with it, and comes back by itself."""
+    return {(name, unit) for name, unit in restarted(before, after) if unit not in LEADING}
 
 
 # etcdctl of a host with a member, which it asks.

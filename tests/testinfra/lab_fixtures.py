@@ -33,8 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: sum(turn for name, turn in turns.items() if item.get_closest_marker(name)))
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How long clients waited when something was lost, whatever came of the tests."""
+SUMMED_UP = pytest.StashKey[bool]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """How long clients waited when something was lost, whatever came of the tests; once, whoever imports this."""
+    if config.stash.get(SUMMED_UP, False):
+        return
+    config.stash[SUMMED_UP] = True
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     figures = [(name, value) for report in reports if report.when == "call" for name, value in report.user_properties]
     if figures:

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
-import uuid
 from pathlib import Path
 
 import yaml
-from lab_cluster import ETCDCTL, connect, inventories
-
-LISTING = """
-while [ ! -e %(flag)s ]; do
-  %(etcdctl)s member list -w json
-  sleep 0.1
-done
-rm -f %(flag)s
-"""
+from lab_asker import Repeating
+from lab_cluster import ETCDCTL, inventories
 
 
 def grown(folder: Path, **groups: list[str]) -> list[str]:
@@ -27,25 +18,19 @@ def grown(folder: Path, **groups: list[str]) -> list[str]:
     return inventories(str(path))
 
 
-class Learners(threading.Thread):
-    """Asks one member again and again who is listed, and keeps the learners of each answer by id; ends with `with`."""
+class Learners(Repeating):
+    """Asks one member again and again who is listed, until its `with` ends; seen has the ids of the learners in each answer."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(daemon=True)
-        self.host = connect(name)
-        self.flag = f"/tmp/listing-ends-{uuid.uuid4()}"
+        super().__init__(name, f"{ETCDCTL} member list -w json")
         self.seen: list[set[int]] = []
-
-    def run(self) -> None:
-        told = self.host.run("bash -c %s", LISTING % {"etcdctl": ETCDCTL, "flag": self.flag}).stdout
-        for line in told.splitlines():
-            listed = json.loads(line)["members"]
-            self.seen.append({member["ID"] for member in listed if member.get("isLearner")})
 
     def __enter__(self) -> Learners:
         self.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.host.run(f"touch {self.flag}")
-        self.join(30)
+        self.end()
+        for line in self.told.splitlines():
+            listed = json.loads(line)["members"]
+            self.seen.append({member["ID"] for member in listed if member.get("isLearner")})

@@ -15,7 +15,7 @@ from lab_cluster import (
     group,
     lab,
     processes,
-    restarted,
+    restarted_by_a_run,
     roll_out,
     through,
 )
@@ -56,14 +56,14 @@ def test_nobody_joins_a_cluster_that_is_not_healthy(on, playbook, five):
 
 
 def test_two_join_one_after_the_other(on, playbook, five):
-    """Never two learners at once; only API servers are restarted, which learn of the new members."""
+    """Each is a learner first, and a voter before the next one comes; only API servers are restarted, which learn of them."""
     before = processes(on, THREE + SERVERS)
     with Learners(THREE[0]) as learners:
         green(playbook, *five, "site.yml")
     assert max(len(listed) for listed in learners.seen) == 1, learners.seen
     assert len(set().union(*learners.seen)) == len(NEW), learners.seen
     assert members(on, THREE[0]) == sorted(FIVE)
-    assert restarted(before, processes(on, THREE + SERVERS)) == {(name, "kube-apiserver") for name in SERVERS}
+    assert restarted_by_a_run(before, processes(on, THREE + SERVERS)) == {(name, "kube-apiserver") for name in SERVERS}
     assert knowing(on, NEW[0], SERVERS) == set(SERVERS)
     changes_nothing(green(playbook, *five, "site.yml"))
     await_whole(playbook, *five)
@@ -92,6 +92,6 @@ def test_two_leave_in_one_run(on, playbook, five):
     for name in NEW:
         is_bare(on, name, ["etcd"])
         assert knowing(on, name, SERVERS) == set()
-    assert restarted(before, processes(on, THREE + SERVERS)) == {(name, "kube-apiserver") for name in SERVERS}
+    assert restarted_by_a_run(before, processes(on, THREE + SERVERS)) == {(name, "kube-apiserver") for name in SERVERS}
     changes_nothing(green(playbook, "site.yml"))
     await_whole(playbook)

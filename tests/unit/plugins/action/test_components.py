@@ -26,7 +26,7 @@ class Cluster:
         self.asked: list[tuple[str, str]] = []
         self.args: list[dict[str, Any]] = []
         self.pending: list[str] = []
-        self.first: dict[str, Any] = {"changed": False, "diff": [], "started": [], "restarted": []}
+        self.first: dict[str, Any] = {"changed": False, "diff": [], "started": [], "restarted": [], "reloaded": []}
         self.turns: dict[str, dict[str, Any]] = {}
 
     def run(self, host_name: str = "cp1", check: bool = False, **more: Any) -> dict[str, Any]:
@@ -78,8 +78,9 @@ def test_what_the_turns_did_is_added_up(cluster: Cluster) -> None:
 def test_a_turn_that_reloads_is_no_restart(cluster: Cluster) -> None:
     cluster.pending = ["etcd", "kube_scheduler"]
     cluster.turns["etcd"] = {"restarted": False, "reloaded": True}
+    cluster.turns["kube-scheduler"] = {"restarted": False, "started": True}  # it had ended meanwhile
     result = cluster.run()
-    assert (result["reloaded"], result["restarted"]) == (["etcd"], ["kube-scheduler"])
+    assert (result["reloaded"], result["restarted"], result["started"]) == (["etcd"], [], ["kube-scheduler"])
 
 
 @pytest.mark.parametrize(("first", "turn"), [(True, False), (False, True), (False, False)])

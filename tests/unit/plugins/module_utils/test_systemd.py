@@ -76,6 +76,14 @@ def test_crashed(host: SimpleNamespace, properties: dict[str, str], crashed: boo
         assert "result exit-code" in reason
 
 
+def test_a_process_that_lives_for_a_while_each_time_is_waited_for(host: SimpleNamespace) -> None:
+    """Seen on slow hosts: kube-controller-manager ended three times, each after two minutes without an answer of the API."""
+    often = unit_of(host, ActiveState="active", SubState="running", NRestarts="4", Result="success")
+    assert often.crashed(before=1, seconds=20)
+    assert often.crashed(before=1, seconds=360) is None
+    assert unit_of(host, ActiveState="failed", SubState="failed", Result="exit-code").crashed(seconds=360)
+
+
 # ---- the journal ----
 
 USAGE = [f"usage {number}" for number in range(40)]

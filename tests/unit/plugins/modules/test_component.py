@@ -286,6 +286,17 @@ def test_a_reload_that_a_killed_run_left_out_is_made_up_for(reloads: Host) -> No
     assert not reloads.run()["changed"]
 
 
+def test_what_a_killed_restart_wrote_down_is_not_taken_for_read(reloads: Host) -> None:
+    """The other change, which wanted the restart, is taken back: the process still has the old file of this one."""
+    unit = reloads.wish["unit"]
+    reloads.wish["unit"] = unit.replace("600", "601")
+    reloads.kill_at("systemctl restart")
+    reloads.wish["unit"] = unit
+    result = reloads.run()
+    assert (result["reloaded"], result["restarted"]) == (True, False)
+    assert not reloads.run()["changed"]
+
+
 def test_check_mode_tells_of_a_reload(reloads: Host) -> None:
     before = reloads.everything()
     result = reloads.run(check=True)

@@ -106,6 +106,7 @@ def test_the_second_run_changes_nothing(node: Host) -> None:
         "done": ["zeta", "alpha"],
         "started": [],
         "restarted": [],
+        "reloaded": [],
         "restart_pending": [],
     }
     assert node.everything() == before

@@ -283,6 +283,19 @@ def test_the_host_is_told_as_its_own_module_tells_it(made: Host) -> None:
     assert any("host__minimum_memory_mb" in finding for finding in result["findings"])
 
 
+def test_what_reads_its_files_again_is_among_what_restarts(made: Host) -> None:
+    """--tags restart makes up for it, and who holds a virtual address under other settings is found."""
+    peers = {"path": str(made.path("etc/etcd/peers")), "content": "a", "reload": True}
+    wish = made.wish["components"]["etcd"]
+    wish["unit"] = wish["unit"].replace("[Service]\n", "[Service]\nExecReload=/bin/kill -HUP $MAINPID\n")
+    wish["files"].append(peers)
+    made.helpers.run_module("component", wish)
+    assert made.survey()["restarts"] == []
+    peers["content"] = "a b"
+    result = made.survey()
+    assert (result["todo"], result["restarts"]) == (["etcd"], ["etcd"])
+
+
 # ---- certificates ----
 
 
