@@ -16,7 +16,7 @@ from lab_cluster import (
     REPOSITORY,
     VIRTUAL_ADDRESS,
     await_whole,
-    changed,
+    changes_nothing,
     green,
     group,
     holders,
@@ -106,7 +106,7 @@ def test_nginx_in_place_of_haproxy(on, playbook, told, asking):
     for name in BALANCERS:
         assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
         assert "haproxy" not in on(name).check_output("ps -u load-balancer -o comm=")
-    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
+    changes_nothing(green(playbook, "site.yml", *extra))
     await_whole(playbook, *extra)
 
     server, host = SERVERS[0], on(SERVERS[0])
@@ -149,7 +149,7 @@ def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook, told):
     for name in group("kube_node"):
         assert server_of(on, name) == f"https://{VIRTUAL_ADDRESS}:6443"
         assert not on(name).file("/etc/systemd/system/load-balancer.service").exists
-    assert set(changed(green(playbook, "site.yml").stdout).values()) == {0}
+    changes_nothing(green(playbook, "site.yml"))
     # The certificates know both addresses for as long as they live, so nobody was refused in between.
     serving = "/etc/kubernetes/kube-apiserver/pki/serving.crt"
     names = on(SERVERS[0]).check_output(f"openssl x509 -noout -ext subjectAltName -in {serving}")
@@ -162,7 +162,7 @@ def test_a_port_is_not_changed_under_nodes_that_ask_there(playbook, told):
     extra = told(cluster_api_endpoint=f"{VIRTUAL_ADDRESS}:9443")
     result = playbook("site.yml", *extra)
     assert result.returncode == 2
-    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
+    changes_nothing(result)
     told_words = re.sub(r"\s+", " ", result.stdout + result.stderr)
     assert "balances at port 6443, and would at port 9443 while" in told_words, result.stdout[-4000:]
 
@@ -173,7 +173,7 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, asking):
     extra = external(told)
     green(playbook, "site.yml", *extra)
     assert {server_of(on, name) for name in group("kube_node")} == {f"https://{endpoint()}"}
-    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
+    changes_nothing(green(playbook, "site.yml", *extra))
     result = green(playbook, "playbooks/verify.yml", *extra)
     answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
     assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
@@ -226,7 +226,7 @@ def test_an_address_where_no_balancer_answers(playbook, told, address):
     extra = told(load_balancer__kind="external", cluster_api_endpoint=address, cluster_load_balancer_group="nobody")
     result = playbook("site.yml", *extra)
     assert result.returncode == 2
-    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
+    changes_nothing(result)
     assert f"cluster_api_endpoint {address}" in result.stdout, result.stdout[-4000:]
 
 
@@ -241,7 +241,7 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, as
     )
     green(playbook, "site.yml", *extra)
     assert {server_of(on, name) for name in group("kube_node")} == {f"https://{VIRTUAL_ADDRESS}:6443"}
-    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
+    changes_nothing(green(playbook, "site.yml", *extra))
     result = green(playbook, "playbooks/verify.yml", *extra)
     answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
     assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
@@ -271,5 +271,5 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, as
     for name in BALANCERS:
         assert not on(name).file("/etc/systemd/system/virtual-address.service").exists
         assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
-    assert set(changed(green(playbook, "site.yml", *extra).stdout).values()) == {0}
+    changes_nothing(green(playbook, "site.yml", *extra))
     await_whole(playbook, *extra)

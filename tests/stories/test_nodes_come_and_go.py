@@ -15,6 +15,7 @@ from lab_cluster import (
     NAME,
     await_whole,
     changed,
+    changes_nothing,
     green,
     group,
     lab,
@@ -23,7 +24,7 @@ from lab_cluster import (
     through,
     units,
 )
-from lab_removal import changes_nothing, is_bare, members, nodes, old_data_is_moved_away, removal, words
+from lab_removal import is_bare, members, nodes, old_data_is_moved_away, removal, words
 
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")

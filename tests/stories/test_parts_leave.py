@@ -15,6 +15,7 @@ from lab_cluster import (
     UNITS,
     VIRTUAL_ADDRESS,
     await_whole,
+    changes_nothing,
     green,
     group,
     holders,
@@ -23,7 +24,7 @@ from lab_cluster import (
     restarted_by_a_run,
     units,
 )
-from lab_removal import changes_nothing, is_bare, knowing, members, nodes, old_data_is_moved_away, removal
+from lab_removal import is_bare, knowing, members, nodes, old_data_is_moved_away, removal
 
 ANSWERS_WITHIN = 8.0  # seconds that a client may lose (docs/nodes.md)
 NOT_NOTICED = 2.0  # the same where whoever has the virtual address keeps it

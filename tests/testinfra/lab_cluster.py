@@ -60,6 +60,11 @@ def changed(output: str) -> dict[str, int]:
     return found
 
 
+def changes_nothing(result: Any) -> None:
+    """A run that found all as wished."""
+    assert set(changed(result.stdout).values()) == {0}, result.stdout[-4000:]
+
+
 def lab(*arguments: str) -> None:
     """Runs a verb of this lab."""
     verb, *rest = arguments

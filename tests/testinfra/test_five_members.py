@@ -11,6 +11,7 @@ from lab_cluster import (
     NAME,
     SERVERS,
     await_whole,
+    changes_nothing,
     green,
     group,
     lab,
@@ -20,7 +21,7 @@ from lab_cluster import (
     through,
 )
 from lab_growth import Learners, grown
-from lab_removal import changes_nothing, is_bare, knowing, members, removal, words
+from lab_removal import is_bare, knowing, members, removal, words
 
 THREE, NEW = group("etcd"), [name for name in group("later") if name.startswith("etcd")]
 FIVE = THREE + NEW
