@@ -159,6 +159,7 @@ def test_the_machine_is_started_with_names_that_have_no_comma(lab: Lab, monkeypa
     monkeypatch.setattr(vm.network, "plug", lambda netns, host: "vb-cp1")
     command = vm.command(lab, "cp1", {"rootfs": str(based_on)}, {"etc/ssh/key": ("secret", 0o600)})
     values = dict(zip(command, command[1:], strict=False))
+    assert values["-append"].endswith(" tsc=reliable clocksource=tsc")  # without KVM
     assert f"--chdir={lab.host('cp1')}" in command
     assert (values["-drive"].split(",")[0], values["-initrd"]) == ("file=disk.qcow2", "initrd")
     assert values["-netdev"] == "tap,id=net,ifname=vb-cp1,script=no,downscript=no"
