@@ -24,6 +24,11 @@ def unit_text(text, inputs_path):
     return text.replace("[Service]\n", "[Service]\nEnvironmentFile=-%s\n" % inputs_path, 1)
 
 
+def contents(files):
+    """Paths and contents of wished files, as a digest takes them."""
+    return "".join("%s\0%s\0" % (file["path"], file["content"]) for file in files).encode()
+
+
 def alive(pid):
     """Whether a process (0: none) is there and is no zombie."""
     try:
@@ -79,9 +84,7 @@ class Component:
     def digest(self):
         """A digest of everything that only a start makes known to the process, as it will be once the wish is fulfilled."""
         whole = hashlib.sha256(self.unit_text.encode())
-        for wished in self.wish["files"]:
-            if wished["restart"] and not wished["reload"]:
-                whole.update(("%s\0%s\0" % (wished["path"], wished["content"])).encode())
+        whole.update(contents(file for file in self.wish["files"] if file["restart"] and not file["reload"]))
         for path, target in sorted(self.wish["links"].items()):
             whole.update(("%s\0%s\0" % (path, identity(target))).encode())
         for path in self.wish["inputs"]:
@@ -90,11 +93,8 @@ class Component:
 
     def reload_digest(self):
         """A digest of the files that the process reads again where it is told to; empty where there are none."""
-        whole = hashlib.sha256()
-        wishes = [wished for wished in self.wish["files"] if wished["reload"]]
-        for wished in wishes:
-            whole.update(("%s\0%s\0" % (wished["path"], wished["content"])).encode())
-        return whole.hexdigest()[:32] if wishes else ""
+        whole = contents(file for file in self.wish["files"] if file["reload"])
+        return hashlib.sha256(whole).hexdigest()[:32] if whole else ""
 
     def start(self):
         """Make the wish true."""
@@ -215,8 +215,9 @@ class Component:
         # The digest is written last but one, the process started last: a run killed before leaves a process without it.
         oneshot = "Type=oneshot" in self.unit_text
         inputs = "%s=%s\n" % (INPUTS_VARIABLE, self.due)
-        if self.reload_digest():
-            inputs += "%s=%s\n" % (RELOADED_VARIABLE, self.reload_digest())
+        rereads = self.reload_digest()
+        if rereads:
+            inputs += "%s=%s\n" % (RELOADED_VARIABLE, rereads)
         silent = HostState(self.module)
         if self.result["reloaded"]:  # before it is written down: a run that is killed in between reloads once more
             self.unit.systemctl("reload", self.unit.name)

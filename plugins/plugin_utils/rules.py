@@ -315,11 +315,11 @@ def _pod_networks(views, everyone, groups, names, say):
     }
     _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
     owners = {}
-    bridged = any(view["cni_kind"] == "bridge" for view in views.values())
-    for host, view in everyone.items():
-        for mine in (
-            _parts(view["cni_pod_cidr"] or "") if view.get("cni_kind", "bridge") == "bridge" and bridged else []
-        ):
+    bridged = {host: view for host, view in views.items() if view["cni_kind"] == "bridge"}
+    if bridged:  # and so are the hosts that the run leaves out
+        bridged.update((host, view) for host, view in everyone.items() if host not in views)
+    for host, view in bridged.items():
+        for mine in _parts(view["cni_pod_cidr"] or ""):
             if mine is not None:
                 owners.setdefault(mine, []).append(host)
     _each_its_own(owners, "cni__pod_cidr %s is also the one of %s. Give each node its own.", say)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from lab_cluster import HOSTVARS, changed, changes_nothing, green, lab
+from lab_cluster import changed, changes_nothing, green, lab
+from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
 
-ADDRESSES = {variables["ansible_host"]: name for name, variables in HOSTVARS.items()}
-STORE = [ADDRESSES.get(f"192.168.60.1{number}") for number in (1, 2, 3)]
-SHOP, BOX = ADDRESSES.get("192.168.60.21"), ADDRESSES.get("192.168.60.22")
-pytestmark = [
-    pytest.mark.bare,
-    pytest.mark.skipif(None in (*STORE, SHOP, BOX), reason="the repository's hosts are those of the stacked lab"),
-]
+STORE, SHOP, BOX = FIRST_THREE, FOURTH, FIFTH
+pytestmark = ON_BARE_HOSTS
 ETCDCTL = (
     "/opt/hardway/etcd/3.6.14/etcdctl --endpoints=https://192.168.60.12:2379,https://192.168.60.13:2379 "
     "--cacert=/etc/shop/etcd-ca.crt"

@@ -5,15 +5,11 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from lab_cluster import HOSTVARS, IMAGE, changed, green
+from lab_cluster import IMAGE, changed, green
+from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
 
-ADDRESSES = {variables["ansible_host"]: name for name, variables in HOSTVARS.items()}
-BRAINS = [ADDRESSES.get(f"192.168.60.1{number}") for number in (1, 2, 3)]
-HAND, MACHINE = ADDRESSES.get("192.168.60.21"), ADDRESSES.get("192.168.60.22")
-pytestmark = [
-    pytest.mark.bare,
-    pytest.mark.skipif(None in (*BRAINS, HAND, MACHINE), reason="the repository's hosts are those of the stacked lab"),
-]
+BRAINS, HAND, MACHINE = FIRST_THREE, FOURTH, FIFTH
+pytestmark = ON_BARE_HOSTS
 NAMES = ["brain1", "brain2", "brain3", "hand1"]
 KUBELET = """
 - name: The kubelet alone

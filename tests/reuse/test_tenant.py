@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab_cluster import ETCDCTL, HOSTVARS, changed, green
+from lab_cluster import ETCDCTL, changed, green
+from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
 
-ADDRESSES = {variables["ansible_host"]: name for name, variables in HOSTVARS.items()}
-STORE = [ADDRESSES.get(f"192.168.60.1{number}") for number in (1, 2, 3)]
-SERVER, WORKER = ADDRESSES.get("192.168.60.21"), ADDRESSES.get("192.168.60.22")
-pytestmark = [
-    pytest.mark.bare,
-    pytest.mark.skipif(None in (*STORE, SERVER, WORKER), reason="the repository's hosts are those of the stacked lab"),
-]
+STORE, SERVER, WORKER = FIRST_THREE, FOURTH, FIFTH
+pytestmark = ON_BARE_HOSTS
 ENDPOINTS = [f"https://192.168.60.1{number}:2379" for number in (1, 2, 3)]
 CONFIRM = ["-e", "reset_confirm=tenant", "-e", "reset_data=true"]
 MANAGING = ("kube_apiserver", "kube_controller_manager", "kube_scheduler")

@@ -7,10 +7,21 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
-from lab_cluster import REPOSITORY
+from lab_cluster import HOSTVARS, REPOSITORY
 
 SAMPLE = REPOSITORY / "tests" / "reuse" / "repository"
+# The lab's names of the hosts that the repository knows by address.
+_NAMES = {variables["ansible_host"]: name for name, variables in HOSTVARS.items()}
+FIRST_THREE = [_NAMES.get(f"192.168.60.1{number}") for number in (1, 2, 3)]
+FOURTH, FIFTH = _NAMES.get("192.168.60.21"), _NAMES.get("192.168.60.22")
+ON_BARE_HOSTS = [
+    pytest.mark.bare,
+    pytest.mark.skipif(
+        None in (*FIRST_THREE, FOURTH, FIFTH), reason="the repository's hosts are those of the stacked lab"
+    ),
+]
 
 
 class Elsewhere:
