@@ -8,11 +8,13 @@ import time
 import pytest
 from lab_cluster import (
     IMAGE,
+    await_rolled_out,
     await_whole,
     changed,
     changes_nothing,
     group,
     lab,
+    make_namespace,
     processes,
     restarted,
     roll_out,
@@ -99,9 +101,9 @@ def test_a_worker_that_stays_off_and_comes_back(playbook, kubectl):
             if pod["status"]["phase"] == "Running" and not pod["metadata"].get("deletionTimestamp")
         ]
 
-    kubectl("create", "namespace", namespace)
+    make_namespace(kubectl, namespace)
     kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
-    kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
+    await_rolled_out(kubectl, namespace)
     assert lost in places()
     lab("stop", lost)
     try:

@@ -13,12 +13,14 @@ from lab_cluster import (
     IMAGE,
     INVENTORY,
     NAME,
+    await_rolled_out,
     await_whole,
     changed,
     changes_nothing,
     green,
     group,
     lab,
+    make_namespace,
     processes,
     restarted,
     through,
@@ -61,12 +63,12 @@ def two_pods_on(name: str, kubectl) -> None:
     spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": pods}
     metadata = {"name": "web", "namespace": NAMESPACE}
     wish = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
-    kubectl("create", "namespace", NAMESPACE)
+    make_namespace(kubectl, NAMESPACE)
     for other in others:
         kubectl("cordon", other)
     try:
         kubectl("apply", "-f", "-", stdin=json.dumps(wish))
-        kubectl("-n", NAMESPACE, "rollout", "status", "deployment/web", "--timeout=120s")
+        await_rolled_out(kubectl, NAMESPACE)
     finally:
         for other in others:
             kubectl("uncordon", other)
@@ -112,7 +114,7 @@ def test_a_worker_that_lives(on, playbook, kubectl, tmp_path):
     assert lost in nodes(kubectl)
     green(playbook, *removal(lost))
     assert nodes(kubectl) == sorted(rest)
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/web", "--timeout=120s")
+    await_rolled_out(kubectl, NAMESPACE)
     is_bare(on, lost)
     assert on(lost).file("/var/lib/kubelet").exists  # data stays unless it is named
     assert restarted(before, processes(on, rest)) == set()

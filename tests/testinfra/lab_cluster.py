@@ -164,7 +164,9 @@ ETCDCTL = (
     "--endpoints=https://127.0.0.1:2379"
 )
 # In seconds. Without KVM, a virtual machine's pods run some 100 s after its power is back where two cores are free for it.
-WHOLE_WITHIN = 600 if next(iter(HOSTVARS.values()), {}).get("lab_kind") == "vm" else 180
+VIRTUAL = next(iter(HOSTVARS.values()), {}).get("lab_kind") == "vm"
+WHOLE_WITHIN = 600 if VIRTUAL else 180
+ANSWERED_WITHIN = 60 if VIRTUAL else 20
 
 
 def ask(url: str = BALANCED_API) -> str:
@@ -201,10 +203,21 @@ def through(kubectl: Any, name: str) -> Any:
     return functools.partial(kubectl, f"--server=https://{HOSTVARS[name]['ansible_host']}:6443")
 
 
+def make_namespace(kubectl: Any, name: str) -> None:
+    """A namespace that pods can be made in: not before the controllers have given it a ServiceAccount."""
+    kubectl("create", "namespace", name)
+    kubectl("-n", name, "wait", "serviceaccount/default", "--for=create", f"--timeout={WHOLE_WITHIN}s")
+
+
+def await_rolled_out(kubectl: Any, namespace: str) -> None:
+    """All pods of the Deployment web are there and ready."""
+    kubectl("-n", namespace, "rollout", "status", "deployment/web", f"--timeout={WHOLE_WITHIN}s")
+
+
 def roll_out(kubectl: Any, namespace: str) -> None:
     """A new Deployment in a namespace of its own must come up: API, controllers, scheduler and nodes work."""
-    kubectl("create", "namespace", namespace)
+    make_namespace(kubectl, namespace)
     command = ["--replicas=2", f"--image={IMAGE}", "--", "/agnhost", "netexec"]
     kubectl("-n", namespace, "create", "deployment", "web", *command)
-    kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
+    await_rolled_out(kubectl, namespace)
     kubectl("delete", "namespace", namespace, "--wait=false")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from lab_asker import ASKS_BEFORE, Asker
-from lab_cluster import BALANCED_API, INVENTORY, REPOSITORY, connect, group
+from lab_cluster import ANSWERED_WITHIN, BALANCED_API, INVENTORY, REPOSITORY, connect, group, make_namespace
 from lab_elsewhere import Elsewhere
 
 
@@ -58,7 +58,9 @@ def told(terminalreporter: Any) -> list[str]:
     for report in [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]:
         crash = getattr(report.longrepr, "reprcrash", None)
         said = " ".join(str(crash.message if crash else report.longrepr).split())
-        lines.append(f"{report.nodeid} ({report.when}): {said if len(said) < 1000 else f'{said[:300]} ... {said[-700:]}'}")
+        lines.append(
+            f"{report.nodeid} ({report.when}): {said if len(said) < 1000 else f'{said[:300]} ... {said[-700:]}'}"
+        )
     return lines
 
 
@@ -85,9 +87,8 @@ def kubectl() -> Callable[..., str]:
     """Runs the cluster's kubectl as its administrator."""
 
     def _kubectl(*arguments: str, stdin: str | None = None) -> str:
-        result = subprocess.run(
-            ["kubectl", "--request-timeout=20s", *arguments], capture_output=True, text=True, check=False, input=stdin
-        )
+        command = ["kubectl", f"--request-timeout={ANSWERED_WITHIN}s", *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
         assert result.returncode == 0, f"kubectl {' '.join(arguments)}: {result.stderr}"
         return result.stdout
 
@@ -98,7 +99,7 @@ def kubectl() -> Callable[..., str]:
 def namespace(kubectl: Callable[..., str], request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own."""
     name = "test-" + request.node.name.split("[")[0].replace("_", "-").removeprefix("test-")[:40].strip("-")
-    kubectl("create", "namespace", name)
+    make_namespace(kubectl, name)
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lab_cluster import IMAGE, NODES, await_whole, green
+from lab_cluster import IMAGE, NODES, await_rolled_out, await_whole, green
 
 
 def told_where_they_do_not_follow(
@@ -19,12 +19,12 @@ def told_where_they_do_not_follow(
     command = ["--replicas=1", f"--image={IMAGE}", "--", "/agnhost", "netexec", "--http-port=8080"]
     kubectl("-n", namespace, "create", "deployment", "web", *command)
     kubectl("-n", namespace, "expose", "deployment", "web", "--port=80", "--target-port=8080")
-    kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
+    await_rolled_out(kubectl, namespace)
     green(run, "playbooks/verify.yml")
     on(name).check_output("systemctl stop kube-proxy")
     try:
         kubectl("-n", namespace, "scale", "deployment", "web", "--replicas=2")
-        kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=120s")
+        await_rolled_out(kubectl, namespace)
         result = run("playbooks/verify.yml")
     finally:
         on(name).check_output("systemctl start kube-proxy")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hardening import look, table, words
-from lab_cluster import HOSTS, HOSTVARS, KEYED, NODES, UNITS, group
+from lab_cluster import HOSTS, HOSTVARS, KEYED, NODES, UNITS, group, make_namespace
 
 CONTROL_PLANE = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
 EXPOSURES = {words(row["unit"])[0]: float(row["exposure"]) for row in table("Sandboxes")}
@@ -566,7 +566,7 @@ def test_the_search_for_secrets_finds_them():
 @pytest.fixture(scope="module")
 def traffic(kubectl):
     """Requests that carry secrets: a token made and reviewed, a key kept as a Secret, changed and applied."""
-    kubectl("create", "namespace", "test-spoken")
+    make_namespace(kubectl, "test-spoken")
     try:
         token = kubectl("create", "token", "default", "-n", "test-spoken").strip()
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}

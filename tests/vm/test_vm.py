@@ -18,11 +18,13 @@ from lab_cluster import (
     NODES,
     REPOSITORY,
     SERVERS,
+    WHOLE_WITHIN,
     await_whole,
     changed,
     changes_nothing,
     green,
     lab,
+    make_namespace,
     roll_out,
 )
 from lab_rules import told_where_they_do_not_follow
@@ -77,7 +79,7 @@ def test_pods_are_in_cgroup_v2_with_their_limits(on, kubectl, name):
     """A pod's limit of memory is the kernel's; without it the kubelet's promise would be empty."""
     host = on(name)
     namespace = f"limits-{name}"
-    kubectl("create", "namespace", namespace)
+    make_namespace(kubectl, namespace)
     overrides = {
         "spec": {
             "nodeName": name,
@@ -92,7 +94,7 @@ def test_pods_are_in_cgroup_v2_with_their_limits(on, kubectl, name):
         }
     }
     kubectl("-n", namespace, "run", "web", f"--image={IMAGE}", f"--overrides={json.dumps(overrides)}")
-    kubectl("-n", namespace, "wait", "pod/web", "--for=condition=Ready", "--timeout=120s")
+    kubectl("-n", namespace, "wait", "pod/web", "--for=condition=Ready", f"--timeout={WHOLE_WITHIN}s")
     limits = host.check_output("find /sys/fs/cgroup/kubepods.slice -name memory.max -exec cat '{}' +").split()
     kubectl("delete", "namespace", namespace, "--wait=false")
     assert str(96 << 20) in limits
