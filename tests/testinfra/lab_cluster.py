@@ -163,9 +163,10 @@ ETCDCTL = (
     "etcdctl --cacert=/etc/etcd/pki/ca.crt --cert=/etc/etcd/pki/server.crt --key=/etc/etcd/pki/server.key "
     "--endpoints=https://127.0.0.1:2379"
 )
-# In seconds. Without KVM, a virtual machine's pods run some 100 s after its power is back where two cores are free for it.
 VIRTUAL = next(iter(HOSTVARS.values()), {}).get("lab_kind") == "vm"
+# In seconds. Without KVM, a virtual machine's pods run some 100 s after its power is back where two cores are free for it.
 WHOLE_WITHIN = 600 if VIRTUAL else 180
+ROLLED_OUT_WITHIN = 600 if VIRTUAL else 120
 ANSWERED_WITHIN = 60 if VIRTUAL else 20
 
 
@@ -206,12 +207,12 @@ def through(kubectl: Any, name: str) -> Any:
 def make_namespace(kubectl: Any, name: str) -> None:
     """A namespace that pods can be made in: not before the controllers have given it a ServiceAccount."""
     kubectl("create", "namespace", name)
-    kubectl("-n", name, "wait", "serviceaccount/default", "--for=create", f"--timeout={WHOLE_WITHIN}s")
+    kubectl("-n", name, "wait", "serviceaccount/default", "--for=create", f"--timeout={ROLLED_OUT_WITHIN}s")
 
 
 def await_rolled_out(kubectl: Any, namespace: str) -> None:
     """All pods of the Deployment web are there and ready."""
-    kubectl("-n", namespace, "rollout", "status", "deployment/web", f"--timeout={WHOLE_WITHIN}s")
+    kubectl("-n", namespace, "rollout", "status", "deployment/web", f"--timeout={ROLLED_OUT_WITHIN}s")
 
 
 def roll_out(kubectl: Any, namespace: str) -> None:

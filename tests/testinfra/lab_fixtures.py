@@ -55,12 +55,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def told(terminalreporter: Any) -> list[str]:
     """A line for each test that failed, with the beginning and the end of what it said: tests/run says them last."""
     lines = []
-    for report in [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]:
+    for report in terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
         crash = getattr(report.longrepr, "reprcrash", None)
         said = " ".join(str(crash.message if crash else report.longrepr).split())
-        lines.append(
-            f"{report.nodeid} ({report.when}): {said if len(said) < 1000 else f'{said[:300]} ... {said[-700:]}'}"
-        )
+        if len(said) > 1000:
+            said = f"{said[:300]} ... {said[-700:]}"
+        lines.append(f"{report.nodeid} ({report.when}): {said}")
     return lines
 
 

@@ -17,8 +17,8 @@ from lab_cluster import (
     IMAGE,
     NODES,
     REPOSITORY,
+    ROLLED_OUT_WITHIN,
     SERVERS,
-    WHOLE_WITHIN,
     await_whole,
     changed,
     changes_nothing,
@@ -94,7 +94,7 @@ def test_pods_are_in_cgroup_v2_with_their_limits(on, kubectl, name):
         }
     }
     kubectl("-n", namespace, "run", "web", f"--image={IMAGE}", f"--overrides={json.dumps(overrides)}")
-    kubectl("-n", namespace, "wait", "pod/web", "--for=condition=Ready", f"--timeout={WHOLE_WITHIN}s")
+    kubectl("-n", namespace, "wait", "pod/web", "--for=condition=Ready", f"--timeout={ROLLED_OUT_WITHIN}s")
     limits = host.check_output("find /sys/fs/cgroup/kubepods.slice -name memory.max -exec cat '{}' +").split()
     kubectl("delete", "namespace", namespace, "--wait=false")
     assert str(96 << 20) in limits
