@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Sets what hosts run beside what the inventory wishes of them, before anything is changed.
-positional: hostvars, nodes
+positional: hostvars, nodes, members
 options:
   _input:
     description: Names of hosts.
@@ -26,10 +26,15 @@ options:
     type: list
     elements: str
     required: true
+  members:
+    description: Names of the hosts of the group etcd.
+    type: list
+    elements: str
+    required: true
 """
 
 EXAMPLES = r"""
-findings: "{{ ansible_play_hosts | hardway.kubernetes.running_findings(hostvars, groups['kube_node']) }}"
+findings: "{{ ansible_play_hosts | hardway.kubernetes.running_findings(hostvars, groups['kube_node'], groups['etcd']) }}"
 """
 
 RETURN = r"""
@@ -41,11 +46,11 @@ _value:
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 
 
-def running_findings(hosts, hostvars, nodes):
+def running_findings(hosts, hostvars, nodes, members):
     """Sentences by host."""
     views = {host: hostvars[host]["__cluster__view"]["view"] for host in hosts}
     seen = {host: hostvars[host]["__cluster__survey"] for host in hosts}
-    return rules.running_findings(views, seen, nodes)
+    return rules.running_findings(views, seen, nodes, members)
 
 
 class FilterModule:

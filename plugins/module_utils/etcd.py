@@ -1,6 +1,6 @@
 # Copyright (c) the hardway.kubernetes authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who is a member of etcd: what a host's own disk says, and what the members say and do.
+"""Who is a member of etcd: what a host's own disk says, and what the members say and do; and whom an API server asks.
 
 They are asked through etcd's gRPC gateway, JSON over HTTPS at the port for clients; etcd-io/etcd, api/etcdserverpb/rpc.proto
 has the fields. Any voting member answers, so the next one is asked where one does not.
@@ -12,8 +12,11 @@ import glob
 import http.client
 import json
 import os
+import re
 from urllib.parse import urlsplit
 
+from ansible_collections.hardway.kubernetes.plugins.module_utils import systemd
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import read_bytes
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import client_context, wait_for
 
 ANSWERS_WITHIN = 5.0  # seconds for one question to one member; without a quorum a member answers later or never
@@ -110,6 +113,11 @@ class Etcd:
         told = self._ask_any("/v3/cluster/member/list", {"linearizable": True})
         return {"cluster": told["header"]["cluster_id"], "members": [_member(entry) for entry in told["members"]]}
 
+    def empty(self):
+        """Whether not one key is stored, in any revision that counts. A zero byte for key and end means all keys."""
+        told = self._ask_any("/v3/kv/range", {"key": "AA==", "range_end": "AA==", "count_only": True, "limit": 1})
+        return int(told.get("count") or 0) == 0
+
     def status(self):
         """What the first server knows of itself: its leader's id, None where there is none, and the alarms that are raised."""
         told = self._ask(self.servers[0], "POST", "/v3/maintenance/status", {})
@@ -200,12 +208,20 @@ def begun_with(bootstrap):
     return sorted(entry.split("=", 1)[-1] for entry in settings.get("ETCD_INITIAL_CLUSTER", "").split(","))
 
 
+def stores():
+    """The members that this host's API server asks, by its present unit; none where there is no such unit."""
+    unit = (read_bytes("%s/kube-apiserver.service" % systemd.UNIT_DIRECTORY) or b"").decode("utf-8", "replace")
+    found = re.search(r"--etcd-servers=([^\s\"']+)", unit)
+    return sorted(found.group(1).split(",")) if found else []
+
+
 def look(wish, client_key=None):
     """What one host knows of the members; changes nothing.
 
     :arg wish: as in ETCD_SPEC; without ca only the disk is looked at.
-    :returns: dict with data, folders, begun, and, where a member answered, cluster and members; otherwise reason. A host
-        without data, and one that is told to look at health, adds which voting members are unhealthy.
+    :returns: dict with data, folders, begun, and, where a member answered, cluster, members and empty (whether no key is
+        stored, None where that was not answered); otherwise reason. A host without data, and one that is told to look at health, adds which voting members are
+        unhealthy.
     """
     seen = {
         "data": has_data(wish["wal_dir"]),
@@ -213,6 +229,7 @@ def look(wish, client_key=None):
         "begun": begun_with(wish["bootstrap"]),
         "cluster": None,
         "members": None,
+        "empty": None,
         "unhealthy": {},
         "reason": "it was not asked",
     }
@@ -221,8 +238,10 @@ def look(wish, client_key=None):
     etcd = Etcd(wish["servers"], wish["ca"], wish["client_certificate"], client_key)
     try:
         seen.update(etcd.members(), reason=None)
+        seen["empty"] = etcd.empty()
     except EtcdError as error:
-        return dict(seen, reason=str(error))
+        if seen["members"] is None:
+            return dict(seen, reason=str(error))
     if wish.get("health") or not seen["data"] and not by_url(seen["members"], wish["peer_url"]):
         seen["unhealthy"] = etcd.unhealthy(seen["members"])
     return seen

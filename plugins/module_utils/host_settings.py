@@ -169,7 +169,14 @@ class Host:
             return ["has no interface %s with an address. Mend virtual_address__interface." % name] if name else []
         # What holds one address only holds no other; the virtual address itself is such a network where it is held.
         wide = sorted({str(network) for network in mine if network.num_addresses > 1})
-        if any(ipaddress.ip_address(virtual["address"]) in ipaddress.ip_network(network) for network in wide):
+        address = ipaddress.ip_address(virtual["address"])
+        around = next((network for network in map(ipaddress.ip_network, wide) if address in network), None)
+        if around and address.version == 4 and around.prefixlen < 31 and address in (around[0], around[-1]):
+            return [
+                "has the virtual address %s (%s) as the network's own or its broadcast address in %s. Choose another one of that "
+                "network." % (address, virtual["variable"], around)
+            ]
+        if around:
             return []
         return [
             "has no network on interface %s that holds the virtual address %s (%s); there is %s. Others would not find the "

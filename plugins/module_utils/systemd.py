@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import json
 
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import read_bytes
+
 LIVES_FOR = 30  # seconds; what ends sooner, again and again, waits for nobody
 UNIT_DIRECTORY = "/etc/systemd/system"
 INPUTS_VARIABLE = "HARDWAY_INPUTS"
+HEADER = b"# Written by hardway.kubernetes"  # filter to_unit writes it
 RELOADED_VARIABLE = "HARDWAY_RELOADED"  # stands beside the other in the file, and there alone is true after a reload
 
 
@@ -16,6 +19,11 @@ def units(module, names):
     """Several units of this host, asked of systemd at once; names without C(.service)."""
     shown = _show(module, [name + ".service" for name in names]) if names else []
     return [Unit(module, names[number], properties) for number, properties in enumerate(shown)]
+
+
+def written(name):
+    """Whether this host has such a unit and a role of this collection wrote it."""
+    return (read_bytes("%s/%s.service" % (UNIT_DIRECTORY, name)) or b"").startswith(HEADER)
 
 
 def _show(module, names):

@@ -65,6 +65,11 @@ options:
         description: Not used here; each probe is asked once, and once more after a moment.
         type: int
         default: 60
+  unwanted_units:
+    description: Units that this host is not to have, written by this collection's roles, each with the group of hosts that have it.
+      One of etcd that runs is no finding - its other members tell whether it is one, and it may serve something else.
+    type: dict
+    default: {}
   certificates:
     description: Paths of certificates, without C(.crt).
     type: list
@@ -225,7 +230,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 from ansible_collections.hardway.kubernetes.plugins.module_utils.service_rules import RULES_SPEC, Rules
-from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import units
+from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import units, written
 
 DAY = 86400
 
@@ -253,6 +258,15 @@ class Check:
                 self.findings.append(
                     "%s is %s. Its last log lines: %s. Look at: journalctl -u %s; then run site.yml."
                     % (unit.name, unit.state, " | ".join(unit.last_lines(3)) or "none", unit.service)
+                )
+
+    def unwanted_units(self):
+        wished = self.wish["unwanted_units"]
+        for unit in units(self.module, sorted(name for name in wished if written(name))):
+            if unit.service != "etcd" or not unit.running:
+                self.findings.append(
+                    "has the unit %s, and is not in the group %s: what a host ran stays when it leaves one group only. Put it back "
+                    "into the group, or take that part away: docs/nodes.md." % (unit.service, wished[unit.service])
                 )
 
     def probes(self):
@@ -332,7 +346,9 @@ class Check:
         if len(members) != wish["members"]:
             names = ", ".join(member["name"] or "unnamed" for member in members)
             self.findings.append(
-                "etcd has %d members (%s) and the inventory names %d." % (len(members), names, wish["members"])
+                "etcd has %d members (%s) and the inventory names %d. Run site.yml, which makes the missing ones members or says why "
+                "not; or take a host that is to be none out of the group of etcd."
+                % (len(members), names, wish["members"])
             )
         for member in members:
             if member["learner"]:
@@ -357,6 +373,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "units": {"type": "list", "elements": "str", "default": []},
+            "unwanted_units": {"type": "dict", "default": {}},
             "probes": {"type": "list", "elements": "dict", "default": [], "options": options},
             "certificates": {"type": "list", "elements": "path", "default": []},
             "given_certificates": {"type": "dict", "default": {}},
@@ -390,6 +407,7 @@ def main():
     )
     check = Check(module)
     check.units()
+    check.unwanted_units()
     check.probes()
     days = check.certificates()
     check.disk()

@@ -123,6 +123,11 @@ asks:
   returned: always
   type: list
   elements: str
+stores:
+  description: The members of etcd that an API server of this host asks by its present unit; empty where there is none.
+  returned: always
+  type: list
+  elements: str
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
@@ -135,7 +140,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardway.kubernetes.plugins.module_utils import balancer, systemd
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
-from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import ETCD_SPEC, by_url, look
+from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import ETCD_SPEC, by_url, look, stores
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_certificates import (
     CERTIFICATES_SPEC,
     HostCertificates,
@@ -168,7 +173,7 @@ def main():
     module.check_mode = True  # all that follows only looks
     wish = module.params
     result = {"changed": False, "host": {}, "todo": [], "restarts": []}
-    result.update(balances=balancer.listens(), asks=balancer.asked(wish["kubeconfigs"]))
+    result.update(balances=balancer.listens(), asks=balancer.asked(wish["kubeconfigs"]), stores=stores())
     unit = systemd.UNIT_DIRECTORY + "/%s.service"
     result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:

@@ -185,6 +185,7 @@ def cluster_findings(views, groups, names, others=None):
                 "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")),
             )
     _addresses(everyone, say)
+    _names(views, say)
     _balancers(views, everyone, groups, names, say)
     _pod_networks(views, everyone, groups, names, say)
     _second_addresses(views, everyone, groups.get(names["kube_node"]) or [], say)
@@ -207,8 +208,8 @@ def _etcd(views, groups, names, say):
     if members and len(members) % 2 == 0:
         say(
             "",
-            "the group %s has %d members, an even number: it survives no more losses than %d would. Add one or take one out."
-            % (group, len(members), len(members) - 1),
+            "the group %s has %d members, an even number (%s): it survives no more losses than %d would. Add one or take one out."
+            % (group, len(members), ", ".join(members), len(members) - 1),
         )
     # Only hosts with an API server know whether someone else runs etcd, and not all of them are in every run.
     given = {}
@@ -272,7 +273,19 @@ def _addresses(everyone, say):
                 % address,
             )
         owners.setdefault(str(view["address"]), []).append(host)
-    _each_its_own(owners, "cluster_address %s is also the address of %s. Give each host its own.", say)
+    _each_its_own(
+        owners,
+        "cluster_address %s is also the address of %s. Give each host its own (ansible_host or cluster_address).",
+        say,
+    )
+
+
+def _names(views, say):
+    """One name is one Node object, and one member of etcd."""
+    owners = {}
+    for host, view in views.items():
+        owners.setdefault(view["node_name"], []).append(host)
+    _each_its_own(owners, "cluster_node_name %s is also the name of %s. Give each host its own.", say)
 
 
 def _each_its_own(owners, words, say):
@@ -646,12 +659,13 @@ LOOPBACK = re.compile(r"https://(127\.|localhost\b|\[::1\])")
 NETWORK_OF = {"flanneld": "flannel", "cni-routes": "bridge"}  # by unit
 
 
-def running_findings(views, seen, nodes):
+def running_findings(views, seen, nodes, members):
     """Sentences by host about what hosts run and can't be turned from while they do.
 
     :arg views: as of cluster_findings().
     :arg seen: dict of host to what the survey told of it.
     :arg nodes: hosts that are nodes.
+    :arg members: hosts of the group etcd.
     """
     found = {}
     for host, view in views.items():
@@ -664,10 +678,44 @@ def running_findings(views, seen, nodes):
     asking = [host for host in nodes if host not in seen]
     asking += [host for host in seen if any(not LOOPBACK.match(server) for server in seen[host]["asks"])]
     for host, view in views.items():
-        sentence = _moved(seen[host], view, asking)
-        if sentence:
-            found.setdefault(host, []).append(sentence)
+        for sentence in (_moved(seen[host], view, asking), _another_etcd(host, views, seen, members)):
+            if sentence:
+                found.setdefault(host, []).append(sentence)
     return found
+
+
+def _another_etcd(host, views, seen, members):
+    """Why a host's API server can't turn to the etcd that is wished, or None: what the cluster keeps is not there."""
+    now = seen[host]["stores"]
+    if not now:
+        return None
+    kept = "runs the API server of a cluster that keeps its objects in etcd at %s, and " % ", ".join(now)
+    before = {_host_of(server, views[host]["address"]) for server in now}
+    given = views[host]["etcd_endpoints"]
+    if given:
+        if before & {_host_of(server, "") for server in given}:
+            return None
+        return kept + (
+            "%sendpoints names others only (%s), where they are not. Set what was set before. If it is the same etcd at other "
+            "addresses, name one of the present ones beside these, run, and take it out again."
+            % (GIVEN, ", ".join(given))
+        )
+    looks = {member: seen[member]["etcd"] for member in members if "etcd" in seen.get(member, {})}
+    begins = len(looks) == len(members) and not any(look["data"] or look["members"] for look in looks.values())
+    asked = [host] if host in members else members
+    turns = not before & {views[member]["address"] for member in asked if member in views}
+    if not begins and not (turns and any(look["empty"] for look in looks.values())):
+        return None
+    return kept + (
+        "the group of etcd (%s) holds no data: an empty etcd would take their place. Put the hosts that hold them back into the "
+        "group; new ones join beside them, and old ones leave afterwards (docs/nodes.md). If the data is gone for good and the "
+        "cluster is to begin anew, reset this host first: playbooks/reset.yml --limit %s." % (", ".join(members), host)
+    )
+
+
+def _host_of(server, own):
+    """The host of an https:// address; own where it is loopback."""
+    return own if LOOPBACK.match(server) else server.partition("//")[2].rpartition(":")[0].strip("[]")
 
 
 def _moved(seen, view, asking):

@@ -99,6 +99,32 @@ def test_one_more_would_make_it_worse(playbook, more, on):
     assert not on(NEW[0]).file("/etc/etcd").exists
 
 
+def test_no_empty_etcd_takes_the_place_of_the_one_with_the_cluster(playbook, kubectl, more, on):
+    """A group of etcd that has new hosts alone, as after a slip in the inventory: refused before any host is touched."""
+    before = processes(on, SERVERS)
+    elsewhere = [*more(elsewhere=NEW[:1]), "-e", "cluster_etcd_group=elsewhere"]
+    result = playbook(*elsewhere, "site.yml")
+    assert result.returncode == 2, result.stdout[-4000:]
+    changes_nothing(result)
+    said = re.sub(r"\s+", " ", result.stdout)
+    assert (
+        f"{SERVERS[0]}: runs the API server of a cluster that keeps its objects in etcd at https://127.0.0.1:2379"
+        in said
+    )
+    assert f"the group of etcd ({NEW[0]}) holds no data" in said
+    assert not on(NEW[0]).file("/etc/etcd").exists
+    assert restarted(before, processes(on, SERVERS)) == set()
+    assert "keepsake" in kubectl("get", "configmap", "keepsake")
+
+
+def test_what_left_one_group_only_is_told(playbook, more):
+    """The host goes on running it, and a verification names it."""
+    result = playbook(*more(elsewhere=NEW[:1]), "-e", "cluster_kube_scheduler_group=elsewhere", "playbooks/verify.yml")
+    assert result.returncode == 2, result.stdout[-4000:]
+    said = re.sub(r"\s+", " ", result.stdout)
+    assert f"{SERVERS[0]}: has the unit kube-scheduler, and is not in the group elsewhere" in said
+
+
 def test_two_more_make_it_a_stacked_one(playbook, kubectl, more, on, tmp_path):
     """Nothing is lost, nothing restarted but the balancer that learns of them, and the API never stops answering."""
     before = processes(on, SERVERS)

@@ -692,6 +692,7 @@ class FakeEtcd:
         self.asked: list[tuple[str, str, Any]] = []
         self.dead: set[str] = set()  # members without a leader
         self.alarms: list[str] = []
+        self.keys = 0
         self.refusals: dict[str, list[tuple[int, str]]] = {
             "add": [],
             "promote": [],
@@ -746,6 +747,8 @@ class FakeEtcd:
         if self.refusals.get(verb):
             status, message = self.refusals[verb].pop(0)
             return status, {"code": 9, "message": message}
+        if verb == "range":  # what is 0 is left out
+            return 200, {"header": header, **({"count": str(self.keys)} if self.keys else {})}
         if verb == "add":
             if any(set(body["peerURLs"]) & set(entry["peerURLs"]) for entry in self.members):
                 return 400, {"code": 9, "message": "etcdserver: Peer URLs already exists"}

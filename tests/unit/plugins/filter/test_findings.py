@@ -100,9 +100,9 @@ def test_what_belongs_to_hosts_that_were_not_looked_at() -> None:
 
 def running(*unwanted: str, kind: str = "bridge", nodes: tuple[str, ...] = ("w1",)) -> dict[str, list[str]]:
     view = {"findings": [], "view": {"cni_kind": kind, "balancer": "local", "pair_port": "6443"}}
-    survey = {"unwanted": list(unwanted), "balances": "", "asks": []}
+    survey = {"unwanted": list(unwanted), "balances": "", "asks": [], "stores": []}
     hostvars = {"w1": {"__cluster__view": view, "__cluster__survey": survey}}
-    return running_findings(["w1"], hostvars, list(nodes))
+    return running_findings(["w1"], hostvars, list(nodes), [])
 
 
 def test_a_running_nodes_network_stays_of_its_kind() -> None:
@@ -127,11 +127,11 @@ def moved(now: str, asks: list[str], *unwanted: str, kind: str = "haproxy", port
     """What is found of lb1, which balances so now, beside a worker that asks there."""
     view = {"findings": [], "view": {"cni_kind": "flannel", "balancer": kind, "pair_port": port}}
     surveys = {
-        "lb1": {"unwanted": list(unwanted), "balances": now, "asks": []},
-        "w1": {"unwanted": [], "balances": "", "asks": asks},
+        "lb1": {"unwanted": list(unwanted), "balances": now, "asks": [], "stores": []},
+        "w1": {"unwanted": [], "balances": "", "asks": asks, "stores": []},
     }
     hostvars = {host: {"__cluster__view": view, "__cluster__survey": survey} for host, survey in surveys.items()}
-    return running_findings(["lb1", "w1"][:hosts], hostvars, ["w1"])
+    return running_findings(["lb1", "w1"][:hosts], hostvars, ["w1"], [])
 
 
 def test_a_balancer_stays_where_others_ask_it() -> None:
@@ -154,3 +154,74 @@ def test_a_balancer_that_nobody_asks_may_be_put_elsewhere() -> None:
     assert moved("127.0.0.1:7443", [SHARED], port=8443) == {}
     assert moved("", [SHARED], port=8443) == {}
     assert moved("*:6443", [SHARED], "load-balancer", kind="external") == {}  # taken away once all are turned
+
+
+NOTHING = {"data": False, "members": None, "empty": None}
+SERVES = {"data": True, "members": [{}], "empty": False}
+JUST_BEGUN = {**SERVES, "empty": True}
+OWN = ["https://127.0.0.1:2379"]
+
+
+def kept(stores: list[str], etcd: dict[str, Any], given: tuple[str, ...] = (), members: Any = None) -> list[str]:
+    """What is found of cp1, whose API server asks these members now; etcd is what hosts of that group saw, cp1 is 192.168.60.11."""
+    addresses = {"cp1": "192.168.60.11", "etcd1": "192.168.60.21", "etcd2": "192.168.60.22"}
+    hostvars = {
+        host: {
+            "__cluster__view": {
+                "findings": [],
+                "view": {
+                    "cni_kind": "flannel",
+                    "balancer": "local",
+                    "pair_port": 6443,
+                    "address": address,
+                    "etcd_endpoints": list(given) if host == "cp1" else [],
+                },
+            },
+            "__cluster__survey": {
+                "unwanted": [],
+                "balances": "",
+                "asks": [],
+                "stores": stores if host == "cp1" else [],
+                **({"etcd": etcd[host]} if host in etcd else {}),
+            },
+        }
+        for host, address in addresses.items()
+    }
+    found = running_findings(list(addresses), hostvars, [], sorted(etcd) if members is None else members)
+    assert set(found) <= {"cp1"}
+    return found.get("cp1", [])
+
+
+def test_no_empty_etcd_takes_the_place_of_the_one_that_holds_a_cluster() -> None:
+    assert kept(OWN, {"etcd1": NOTHING, "etcd2": NOTHING}) == [
+        "runs the API server of a cluster that keeps its objects in etcd at https://127.0.0.1:2379, and the group of etcd (etcd1, "
+        "etcd2) holds no data: an empty etcd would take their place. Put the hosts that hold them back into the group; new ones join "
+        "beside them, and old ones leave afterwards (docs/nodes.md). If the data is gone for good and the cluster is to begin anew, "
+        "reset this host first: playbooks/reset.yml --limit cp1."
+    ]
+    assert kept(OWN, {"cp1": NOTHING})  # its own data is gone
+    assert kept(
+        OWN, {"etcd1": JUST_BEGUN, "etcd2": JUST_BEGUN}
+    )  # begun by a run that --limit kept from the API servers
+
+
+def test_an_etcd_that_holds_the_cluster_or_will_join_it_is_fine() -> None:
+    assert kept([], {"etcd1": NOTHING}) == []  # a first install
+    assert kept(OWN, {"etcd1": SERVES, "etcd2": SERVES}) == []  # stacked before, and its members have moved
+    assert kept(OWN, {"cp1": JUST_BEGUN}) == []  # a first install that was cut short
+    assert kept(["https://192.168.60.21:2379"], {"etcd1": JUST_BEGUN, "etcd2": JUST_BEGUN}) == []
+    assert kept(OWN, {"cp1": {**NOTHING, "data": True}, "etcd1": NOTHING}) == []  # etcd_findings speaks of it
+    assert kept(OWN, {"etcd1": NOTHING}, members=["etcd1", "etcd2"]) == []  # that one too
+
+
+def test_somebody_elses_etcd_is_not_exchanged_for_another_one() -> None:
+    before = ["https://192.168.60.21:2379", "https://192.168.60.22:2379"]
+    assert kept(before, {}, tuple(before)) == []
+    assert kept(before, {}, ("https://192.168.60.22:2379", "https://db.example.com:2379")) == []
+    assert kept(before, {}, ("https://db.example.com:2379",)) == [
+        "runs the API server of a cluster that keeps its objects in etcd at https://192.168.60.21:2379, https://192.168.60.22:2379, "
+        "and kube_apiserver__etcd_endpoints names others only (https://db.example.com:2379), where they are not. Set what was set "
+        "before. If it is the same etcd at other addresses, name one of the present ones beside these, run, and take it out again."
+    ]
+    assert kept(OWN, {}, ("https://192.168.60.11:2379",)) == []  # its own member, which is now somebody else's
+    assert kept(["https://[fd00::21]:2379"], {}, ("https://[fd00::21]:2379",)) == []

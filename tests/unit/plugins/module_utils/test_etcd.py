@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.hardway.kubernetes.plugins.filter.to_flags import to_flags
+from ansible_collections.hardway.kubernetes.plugins.filter.to_unit import to_unit
 from ansible_collections.hardway.kubernetes.plugins.module_utils import etcd, kube_api
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 
@@ -58,6 +60,22 @@ def test_members_are_told_as_etcd_lists_them(fake_etcd: Any, connect: Callable[.
         {"id": "9", "name": "", "peer_urls": ["https://cp2:2380"], "client_urls": [], "learner": True},
     ]
     assert fake_etcd.asked == [("cp1", "/v3/cluster/member/list", {"linearizable": True})]
+
+
+def test_whether_anything_is_stored(fake_etcd: Any, connect: Callable[..., Etcd]) -> None:
+    fake_etcd.member("cp1")
+    assert connect("cp1").empty()
+    fake_etcd.keys = 3
+    assert not connect("cp1").empty()
+
+
+def test_which_members_the_api_server_of_this_host_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd.systemd, "UNIT_DIRECTORY", str(tmp_path))
+    assert etcd.stores() == []
+    flags = to_flags([{"etcd-servers": ["https://b:2379", "https://a:2379"], "etcd-cafile": "/a"}])
+    unit = to_unit({"Service": {"ExecStart": ["/usr/local/bin/kube-apiserver", *flags]}})
+    (tmp_path / "kube-apiserver.service").write_text(unit)
+    assert etcd.stores() == ["https://a:2379", "https://b:2379"]
 
 
 def test_a_member_tells_its_own_state(fake_etcd: Any, connect: Callable[..., Etcd]) -> None:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.hardway.kubernetes.plugins.filter.to_unit import to_unit
 
 
 def run(host: SimpleNamespace, **more: Any) -> dict[str, Any]:
@@ -55,6 +56,28 @@ def test_systemd_is_asked_once_for_all_units(host: SimpleNamespace, commands: An
     assert found.startswith("kubelet.service is inactive (dead)")
     (asked,) = [line for line in commands.ran if "show" in line]
     assert asked.endswith(" etcd.service kubelet.service containerd.service")
+
+
+def test_what_a_host_goes_on_running_that_left_a_group(
+    host: SimpleNamespace, commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host.load("module_utils", "systemd"), "UNIT_DIRECTORY", str(tmp_path))
+    well, ill = (
+        "ActiveState=active\nSubState=running\nMainPID=12\n",
+        "ActiveState=activating\nSubState=start\nMainPID=0\n",
+    )
+    unwanted = {"etcd": "members", "kubelet": "kube_node", "kube-proxy": "kube_node"}
+    assert run(host, unwanted_units=unwanted)["findings"] == []
+    for name in ("etcd", "kubelet"):
+        (tmp_path / f"{name}.service").write_text(to_unit({"Service": {"User": "root"}}))
+    (tmp_path / "kube-proxy.service").write_text("# somebody else's\n")
+    commands.answers = {"systemctl show": (0, f"{well}\n{well}", "")}
+    assert run(host, unwanted_units=unwanted)["findings"] == [
+        "has the unit kubelet, and is not in the group kube_node: what a host ran stays when it leaves one group only. Put it back into "
+        "the group, or take that part away: docs/nodes.md."
+    ]
+    commands.answers = {"systemctl show": (0, f"{ill}\n{well}", "")}
+    assert "has the unit etcd, and is not in the group members" in run(host, unwanted_units=unwanted)["findings"][0]
 
 
 def test_a_probe_that_gets_no_answer(
@@ -159,7 +182,8 @@ def test_etcd_with_a_member_too_few_and_an_alarm(fake_etcd: Any, etcd: Callable[
     fake_etcd.members.append({"ID": "9", "peerURLs": ["https://b:2380"]})
     fake_etcd.alarms = ["memberID:1000 alarm:NOSPACE"]
     assert etcd("a")["findings"] == [
-        "etcd has 2 members (a, unnamed) and the inventory names 3.",
+        "etcd has 2 members (a, unnamed) and the inventory names 3. Run site.yml, which makes the missing ones members or says why "
+        "not; or take a host that is to be none out of the group of etcd.",
         "etcd reports: memberID:1000 alarm:NOSPACE",
     ]
 

@@ -376,6 +376,14 @@ def test_a_virtual_address_outside_the_hosts_network(machine: Machine, address: 
     )
 
 
+@pytest.mark.parametrize("address", ["192.168.60.0", "192.168.60.255"])
+def test_a_virtual_address_that_no_host_may_have(machine: Machine, address: str) -> None:
+    assert placed(machine, ETH0, address=address) == [
+        f"has the virtual address {address} (cluster_api_endpoint) as the network's own or its broadcast address in "
+        "192.168.60.0/24. Choose another one of that network."
+    ]
+
+
 def test_an_address_that_was_put_there_is_no_network_for_it(machine: Machine) -> None:
     (found,) = placed(machine, ETH0, "2: eth0    inet 10.9.9.9/32 scope global eth0", address="10.9.9.9")
     assert "there is 192.168.60.0/24" in found

@@ -341,6 +341,7 @@ def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
         "unwanted": [],
         "balances": "",
         "asks": [],
+        "stores": [],
     }
     assert made.helpers.run_module("survey", {}) == nothing
     assert made.systemd.ran == []

@@ -93,7 +93,7 @@ def test_groups_may_have_other_names() -> None:
 @pytest.mark.parametrize("count", [2, 4])
 def test_an_even_number_of_etcd_members(count: int) -> None:
     found = only(findings(etcd=HOSTS[:count]))
-    assert f"the group etcd has {count} members, an even number" in found
+    assert f"the group etcd has {count} members, an even number ({', '.join(HOSTS[:count])})" in found
     assert f"than {count - 1} would. Add one or take one out." in found
 
 
@@ -584,8 +584,15 @@ def test_api_servers_two_minor_versions_apart() -> None:
 
 def test_one_address_for_two_hosts() -> None:
     found = findings({"address": "192.168.60.11"}, "w1")
-    assert found["cp1"] == ["cluster_address 192.168.60.11 is also the address of w1. Give each host its own."]
-    assert found["w1"] == ["cluster_address 192.168.60.11 is also the address of cp1. Give each host its own."]
+    mend = "Give each host its own (ansible_host or cluster_address)."
+    assert found["cp1"] == [f"cluster_address 192.168.60.11 is also the address of w1. {mend}"]
+    assert found["w1"] == [f"cluster_address 192.168.60.11 is also the address of cp1. {mend}"]
+
+
+def test_one_name_for_two_hosts() -> None:
+    found = findings({"node_name": "cp1"}, "w1")
+    assert found["cp1"] == ["cluster_node_name cp1 is also the name of w1. Give each host its own."]
+    assert found["w1"] == ["cluster_node_name cp1 is also the name of cp1. Give each host its own."]
 
 
 @pytest.mark.parametrize("address", ["w1.example.com", "", "192.168.60", None])
