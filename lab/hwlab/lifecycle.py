@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def hosts_up(lab: Lab, wish: Wish, source: str, with_release: bool, progress: Pr
             files = None
             if with_release:
                 files = pool.submit(ensure_release, version or wanted.kubernetes, source, progress)
-            _hosts(lab, state, wanted, progress)
+            _hosts(lab, state, wanted, progress, files)
             if files:
                 files.result()
         inventory.write_images(lab, image_archives(Path(state.mirror)))
@@ -145,7 +145,9 @@ def hosts_up(lab: Lab, wish: Wish, source: str, with_release: bool, progress: Pr
     return state
 
 
-def _hosts(lab: Lab, state: State, wanted: inventory.Topology, progress: Progress) -> None:
+def _hosts(
+    lab: Lab, state: State, wanted: inventory.Topology, progress: Progress, files: Future[Path] | None = None
+) -> None:
     kind = hosts.KINDS[state.kind]
     system.ensure_packages(state.kind, not kind.made(paths.cache(), state.debian), progress)
     system.load_modules(state.kind)
@@ -160,6 +162,8 @@ def _hosts(lab: Lab, state: State, wanted: inventory.Topology, progress: Progres
     proc.write_atomic(lab.state, json.dumps(asdict(state)) + "\n")
     second = network.subnet_v6(wanted.addresses_v6.values())
     network.ensure(lab.netns, network.subnet(wanted.addresses.values()), second)
+    if files and state.kind == "vm":  # without KVM they do not boot in time beside compilers
+        files.result()
     with progress.step(f"{len(wanted.addresses)} hosts of {inventory.where(wanted.name)}"):
         hosts.ensure(lab, state.kind, wanted.addresses, base, progress, wanted.addresses_v6)
     inventory.write(lab, wanted, state.kind, mirror_url(state), state.kubernetes)
