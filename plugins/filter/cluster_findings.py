@@ -58,6 +58,7 @@ def left_out(seen, groups, names, hostvars):
         found[host] = {
             "address": addresses([host], {host: variables})[0],
             "address_v6": variables.get("cluster_address_v6") or "",
+            "node_name": variables.get("cluster_node_name") or host.lower(),
             "cni_pod_cidr": variables.get("cni__pod_cidr") or "",
         }
     return found

@@ -43,6 +43,7 @@ _value:
   type: dict
 """
 
+from ansible_collections.hardway.kubernetes.plugins.filter.addresses import addresses
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 
 
@@ -50,7 +51,8 @@ def running_findings(hosts, hostvars, nodes, members):
     """Sentences by host."""
     views = {host: hostvars[host]["__cluster__view"]["view"] for host in hosts}
     seen = {host: hostvars[host]["__cluster__survey"] for host in hosts}
-    return rules.running_findings(views, seen, nodes, members)
+    at = dict(zip(members, addresses(members, hostvars), strict=True))
+    return rules.running_findings(views, seen, nodes, at)
 
 
 class FilterModule:

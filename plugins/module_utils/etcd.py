@@ -209,10 +209,19 @@ def begun_with(bootstrap):
 
 
 def stores():
-    """The members that this host's API server asks, by its present unit; none where there is no such unit."""
-    unit = (read_bytes("%s/kube-apiserver.service" % systemd.UNIT_DIRECTORY) or b"").decode("utf-8", "replace")
-    found = re.search(r"--etcd-servers=([^\s\"']+)", unit)
-    return sorted(found.group(1).split(",")) if found else []
+    """The members that this host's API server asks, by its present unit, once it has served; none where it has not.
+
+    It writes its audit log from its first answer on. An installation that was cut short before has put nothing into etcd.
+    """
+    if not systemd.written("kube-apiserver"):
+        return []
+    unit = read_bytes("%s/kube-apiserver.service" % systemd.UNIT_DIRECTORY).decode("utf-8", "replace")
+    flags = dict(re.findall(r"--(etcd-servers|audit-log-path)=([^\s\"']+)", unit))
+    try:
+        served = os.path.getsize(flags.get("audit-log-path", "")) > 0
+    except OSError:
+        served = False
+    return sorted(flags.get("etcd-servers", "").split(",")) if served and "etcd-servers" in flags else []
 
 
 def look(wish, client_key=None):

@@ -170,7 +170,8 @@ class Host:
         # What holds one address only holds no other; the virtual address itself is such a network where it is held.
         wide = sorted({str(network) for network in mine if network.num_addresses > 1})
         address = ipaddress.ip_address(virtual["address"])
-        around = next((network for network in map(ipaddress.ip_network, wide) if address in network), None)
+        narrow_first = sorted(map(ipaddress.ip_network, wide), key=lambda network: -network.prefixlen)
+        around = next((network for network in narrow_first if address in network), None)
         if around and address.version == 4 and around.prefixlen < 31 and address in (around[0], around[-1]):
             return [
                 "has the virtual address %s (%s) as the network's own or its broadcast address in %s. Choose another one of that "

@@ -263,7 +263,7 @@ class Check:
     def unwanted_units(self):
         wished = self.wish["unwanted_units"]
         for unit in units(self.module, sorted(name for name in wished if written(name))):
-            if unit.service != "etcd" or not unit.running:
+            if unit.service != "etcd" or unit.properties.get("ActiveState") != "active":
                 self.findings.append(
                     "has the unit %s, and is not in the group %s: what a host ran stays when it leaves one group only. Put it back "
                     "into the group, or take that part away: docs/nodes.md." % (unit.service, wished[unit.service])
@@ -344,11 +344,14 @@ class Check:
             )
             return None
         if len(members) != wish["members"]:
+            mend = "Run site.yml, which makes the missing ones members or says why not."
+            if len(members) > wish["members"]:
+                mend = (
+                    "Put the hosts of the others back into its group, or take their members out (docs/operations.md)."
+                )
             names = ", ".join(member["name"] or "unnamed" for member in members)
             self.findings.append(
-                "etcd has %d members (%s) and the inventory names %d. Run site.yml, which makes the missing ones members or says why "
-                "not; or take a host that is to be none out of the group of etcd."
-                % (len(members), names, wish["members"])
+                "etcd has %d members (%s) and the inventory names %d. %s" % (len(members), names, wish["members"], mend)
             )
         for member in members:
             if member["learner"]:

@@ -124,7 +124,7 @@ asks:
   type: list
   elements: str
 stores:
-  description: The members of etcd that an API server of this host asks by its present unit; empty where there is none.
+  description: The members of etcd that an API server of this host asks by its present unit; empty where none has ever served.
   returned: always
   type: list
   elements: str

@@ -167,7 +167,7 @@ def cluster_findings(views, groups, names, others=None):
         pair_port, router_id, api_port.
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
-    :arg others: dict of host to its address, address_v6 and cni_pod_cidr, of hosts of the cluster that the run leaves out. What
+    :arg others: dict of host to its address, address_v6, node_name and cni_pod_cidr, of hosts of the cluster that the run leaves out. What
         belongs to them is nobody else's; their own mistakes are not told.
     """
     found = {}
@@ -185,7 +185,7 @@ def cluster_findings(views, groups, names, others=None):
                 "the group %s is missing or empty. Name the hosts that run %s in it." % (group, part.replace("_", "-")),
             )
     _addresses(everyone, say)
-    _names(views, say)
+    _names(everyone, say)
     _balancers(views, everyone, groups, names, say)
     _pod_networks(views, everyone, groups, names, say)
     _second_addresses(views, everyone, groups.get(names["kube_node"]) or [], say)
@@ -280,10 +280,10 @@ def _addresses(everyone, say):
     )
 
 
-def _names(views, say):
+def _names(everyone, say):
     """One name is one Node object, and one member of etcd."""
     owners = {}
-    for host, view in views.items():
+    for host, view in everyone.items():
         owners.setdefault(view["node_name"], []).append(host)
     _each_its_own(owners, "cluster_node_name %s is also the name of %s. Give each host its own.", say)
 
@@ -655,7 +655,7 @@ def _endpoint(host, view, views, api_hosts, say):
 
 # ---- what a running cluster can't become ----
 
-LOOPBACK = re.compile(r"https://(127\.|localhost\b|\[::1\])")
+LOOPBACK = re.compile(r"https://(127\.[0-9.]+|localhost\b|\[::1\])")
 NETWORK_OF = {"flanneld": "flannel", "cni-routes": "bridge"}  # by unit
 
 
@@ -665,7 +665,7 @@ def running_findings(views, seen, nodes, members):
     :arg views: as of cluster_findings().
     :arg seen: dict of host to what the survey told of it.
     :arg nodes: hosts that are nodes.
-    :arg members: hosts of the group etcd.
+    :arg members: by host of the group etcd, those that the run leaves out too, its address.
     """
     found = {}
     for host, view in views.items():
@@ -678,33 +678,50 @@ def running_findings(views, seen, nodes, members):
     asking = [host for host in nodes if host not in seen]
     asking += [host for host in seen if any(not LOOPBACK.match(server) for server in seen[host]["asks"])]
     for host, view in views.items():
-        for sentence in (_moved(seen[host], view, asking), _another_etcd(host, views, seen, members)):
-            if sentence:
-                found.setdefault(host, []).append(sentence)
+        sentences = [_moved(seen[host], view, asking)]
+        if view["api_names"]:
+            sentences.append(_another_etcd(host, view, seen, members))
+        for sentence in filter(None, sentences):
+            found.setdefault(host, []).append(sentence)
     return found
 
 
-def _another_etcd(host, views, seen, members):
-    """Why a host's API server can't turn to the etcd that is wished, or None: what the cluster keeps is not there."""
-    now = seen[host]["stores"]
+def _another_etcd(host, view, seen, members):
+    """Why a host's API server can't turn to the etcd that is wished, or None: what the cluster keeps may not be there."""
+    now = [_at(server, view["address"]) for server in seen[host]["stores"]]
     if not now:
         return None
-    kept = "runs the API server of a cluster that keeps its objects in etcd at %s, and " % ", ".join(now)
-    before = {_host_of(server, views[host]["address"]) for server in now}
-    given = views[host]["etcd_endpoints"]
-    if given:
-        if before & {_host_of(server, "") for server in given}:
+    kept = "has served a cluster that keeps its objects in etcd at %s, and " % ", ".join(now)
+    before = {_host_of(server) for server in now}
+    if view["etcd_endpoints"]:
+        given = [_at(server, view["address"]) for server in view["etcd_endpoints"]]
+        if before & {_host_of(server) for server in given}:
             return None
         return kept + (
             "%sendpoints names others only (%s), where they are not. Set what was set before. If it is the same etcd at other "
             "addresses, name one of the present ones beside these, run, and take it out again."
             % (GIVEN, ", ".join(given))
         )
+    turns = not before & {members[member] for member in ([host] if host in members else members)}
     looks = {member: seen[member]["etcd"] for member in members if "etcd" in seen.get(member, {})}
-    begins = len(looks) == len(members) and not any(look["data"] or look["members"] for look in looks.values())
-    asked = [host] if host in members else members
-    turns = not before & {views[member]["address"] for member in asked if member in views}
-    if not begins and not (turns and any(look["empty"] for look in looks.values())):
+    answers = [look for look in looks.values() if look["members"]]
+    if answers:
+        nothing = turns and any(look["empty"] for look in answers)
+    elif any(look["data"] for look in looks.values()):
+        return None  # it may well be there: others see to it that etcd comes up
+    elif set(looks) != set(members):
+        return (
+            kept
+            + (
+                "is to turn to %s, where nobody answers or this run does not ask. Whether they hold the cluster's objects must be "
+                "seen first: bring them up, or name them in --limit too." % ", ".join(members)
+            )
+            if turns
+            else None
+        )
+    else:
+        nothing = True
+    if not nothing:
         return None
     return kept + (
         "the group of etcd (%s) holds no data: an empty etcd would take their place. Put the hosts that hold them back into the "
@@ -713,9 +730,13 @@ def _another_etcd(host, views, seen, members):
     )
 
 
-def _host_of(server, own):
-    """The host of an https:// address; own where it is loopback."""
-    return own if LOOPBACK.match(server) else server.partition("//")[2].rpartition(":")[0].strip("[]")
+def _at(server, own):
+    """An https:// address as others see it: own in the place of loopback."""
+    return LOOPBACK.sub("https://%s" % own, server)
+
+
+def _host_of(server):
+    return server.partition("//")[2].rpartition(":")[0].strip("[]")
 
 
 def _moved(seen, view, asking):

@@ -90,8 +90,8 @@ def test_what_belongs_to_hosts_that_were_not_looked_at() -> None:
     assert left_out(
         {"cp1": {}}, groups, {"etcd": "etcd", "kube_node": "kube_node", "load_balancer": "lb"}, hostvars
     ) == {
-        "cp2": {"address": "10.0.0.2", "address_v6": "fd00::2", "cni_pod_cidr": ""},
-        "10.0.0.3": {"address": "10.0.0.3", "address_v6": "", "cni_pod_cidr": "10.244.3.0/24"},
+        "cp2": {"address": "10.0.0.2", "address_v6": "fd00::2", "node_name": "cp2", "cni_pod_cidr": ""},
+        "10.0.0.3": {"address": "10.0.0.3", "address_v6": "", "node_name": "10.0.0.3", "cni_pod_cidr": "10.244.3.0/24"},
     }
 
 
@@ -99,7 +99,7 @@ def test_what_belongs_to_hosts_that_were_not_looked_at() -> None:
 
 
 def running(*unwanted: str, kind: str = "bridge", nodes: tuple[str, ...] = ("w1",)) -> dict[str, list[str]]:
-    view = {"findings": [], "view": {"cni_kind": kind, "balancer": "local", "pair_port": "6443"}}
+    view = {"findings": [], "view": {"api_names": [], "cni_kind": kind, "balancer": "local", "pair_port": "6443"}}
     survey = {"unwanted": list(unwanted), "balances": "", "asks": [], "stores": []}
     hostvars = {"w1": {"__cluster__view": view, "__cluster__survey": survey}}
     return running_findings(["w1"], hostvars, list(nodes), [])
@@ -125,7 +125,7 @@ SHARED = "https://192.168.60.30:6443"
 
 def moved(now: str, asks: list[str], *unwanted: str, kind: str = "haproxy", port: int = 6443, hosts: int = 2) -> Any:
     """What is found of lb1, which balances so now, beside a worker that asks there."""
-    view = {"findings": [], "view": {"cni_kind": "flannel", "balancer": kind, "pair_port": port}}
+    view = {"findings": [], "view": {"api_names": [], "cni_kind": "flannel", "balancer": kind, "pair_port": port}}
     surveys = {
         "lb1": {"unwanted": list(unwanted), "balances": now, "asks": [], "stores": []},
         "w1": {"unwanted": [], "balances": "", "asks": asks, "stores": []},
@@ -157,49 +157,44 @@ def test_a_balancer_that_nobody_asks_may_be_put_elsewhere() -> None:
 
 
 NOTHING = {"data": False, "members": None, "empty": None}
+SILENT = {**NOTHING, "data": True}
 SERVES = {"data": True, "members": [{}], "empty": False}
 JUST_BEGUN = {**SERVES, "empty": True}
+ADDRESSES = {"cp1": "192.168.60.11", "etcd1": "192.168.60.21", "etcd2": "192.168.60.22"}
 OWN = ["https://127.0.0.1:2379"]
 
 
-def kept(stores: list[str], etcd: dict[str, Any], given: tuple[str, ...] = (), members: Any = None) -> list[str]:
-    """What is found of cp1, whose API server asks these members now; etcd is what hosts of that group saw, cp1 is 192.168.60.11."""
-    addresses = {"cp1": "192.168.60.11", "etcd1": "192.168.60.21", "etcd2": "192.168.60.22"}
-    hostvars = {
-        host: {
-            "__cluster__view": {
-                "findings": [],
-                "view": {
-                    "cni_kind": "flannel",
-                    "balancer": "local",
-                    "pair_port": 6443,
-                    "address": address,
-                    "etcd_endpoints": list(given) if host == "cp1" else [],
-                },
-            },
-            "__cluster__survey": {
-                "unwanted": [],
-                "balances": "",
-                "asks": [],
-                "stores": stores if host == "cp1" else [],
-                **({"etcd": etcd[host]} if host in etcd else {}),
-            },
-        }
-        for host, address in addresses.items()
-    }
-    found = running_findings(list(addresses), hostvars, [], sorted(etcd) if members is None else members)
+def kept(
+    stores: list[str], etcd: dict[str, Any], given: tuple[str, ...] = (), members: Any = None, api: bool = True
+) -> list[str]:
+    """What is found of cp1, whose API server asks these members now.
+
+    :param etcd: what hosts of that group saw, which are all of them.
+    :param members: the hosts of that group, where some did not look.
+    """
+    left_out = set(members or []) - set(etcd)
+    hostvars: dict[str, Any] = {host: {"ansible_host": address} for host, address in ADDRESSES.items()}
+    for host in set(ADDRESSES) - left_out:
+        view = {"cni_kind": "flannel", "balancer": "local", "pair_port": 6443, "address": ADDRESSES[host]}
+        is_api = api and host == "cp1"
+        view.update(api_names=[host] if is_api else [], etcd_endpoints=list(given) if is_api else [])
+        look = {"unwanted": [], "balances": "", "asks": [], "stores": stores if host == "cp1" else []}
+        hostvars[host]["__cluster__view"] = {"findings": [], "view": view}
+        hostvars[host]["__cluster__survey"] = {**look, **({"etcd": etcd[host]} if host in etcd else {})}
+    found = running_findings(sorted(set(ADDRESSES) - left_out), hostvars, [], members or sorted(etcd))
     assert set(found) <= {"cp1"}
     return found.get("cp1", [])
 
 
 def test_no_empty_etcd_takes_the_place_of_the_one_that_holds_a_cluster() -> None:
     assert kept(OWN, {"etcd1": NOTHING, "etcd2": NOTHING}) == [
-        "runs the API server of a cluster that keeps its objects in etcd at https://127.0.0.1:2379, and the group of etcd (etcd1, "
-        "etcd2) holds no data: an empty etcd would take their place. Put the hosts that hold them back into the group; new ones join "
-        "beside them, and old ones leave afterwards (docs/nodes.md). If the data is gone for good and the cluster is to begin anew, "
-        "reset this host first: playbooks/reset.yml --limit cp1."
+        "has served a cluster that keeps its objects in etcd at https://192.168.60.11:2379, and the group of etcd (etcd1, etcd2) holds "
+        "no data: an empty etcd would take their place. Put the hosts that hold them back into the group; new ones join beside them, "
+        "and old ones leave afterwards (docs/nodes.md). If the data is gone for good and the cluster is to begin anew, reset this host "
+        "first: playbooks/reset.yml --limit cp1."
     ]
     assert kept(OWN, {"cp1": NOTHING})  # its own data is gone
+    assert kept(["https://192.168.60.21:2379"], {"etcd1": NOTHING, "etcd2": NOTHING})  # and those of the others
     assert kept(
         OWN, {"etcd1": JUST_BEGUN, "etcd2": JUST_BEGUN}
     )  # begun by a run that --limit kept from the API servers
@@ -208,10 +203,21 @@ def test_no_empty_etcd_takes_the_place_of_the_one_that_holds_a_cluster() -> None
 def test_an_etcd_that_holds_the_cluster_or_will_join_it_is_fine() -> None:
     assert kept([], {"etcd1": NOTHING}) == []  # a first install
     assert kept(OWN, {"etcd1": SERVES, "etcd2": SERVES}) == []  # stacked before, and its members have moved
-    assert kept(OWN, {"cp1": JUST_BEGUN}) == []  # a first install that was cut short
+    assert kept(OWN, {"cp1": NOTHING, "etcd1": SERVES}) == []  # its member is to join anew
+    assert kept(OWN, {"cp1": JUST_BEGUN}) == []  # nobody has written anything yet
     assert kept(["https://192.168.60.21:2379"], {"etcd1": JUST_BEGUN, "etcd2": JUST_BEGUN}) == []
-    assert kept(OWN, {"cp1": {**NOTHING, "data": True}, "etcd1": NOTHING}) == []  # etcd_findings speaks of it
-    assert kept(OWN, {"etcd1": NOTHING}, members=["etcd1", "etcd2"]) == []  # that one too
+    assert kept(OWN, {"cp1": SILENT, "etcd1": NOTHING}) == []  # etcd_findings speaks of it
+    assert kept(OWN, {"etcd1": NOTHING}, api=False) == []  # no API server any more
+
+
+def test_an_etcd_that_a_run_leaves_out_is_only_turned_to_where_it_was_asked_before() -> None:
+    assert kept(OWN, {}, members=["etcd1", "etcd2"]) == [
+        "has served a cluster that keeps its objects in etcd at https://192.168.60.11:2379, and is to turn to etcd1, etcd2, where nobody "
+        "answers or this run does not ask. Whether they hold the cluster's objects must be seen first: bring them up, or name them in "
+        "--limit too."
+    ]
+    assert kept(["https://192.168.60.22:2379"], {}, members=["etcd1", "etcd2"]) == []
+    assert kept(["https://192.168.60.22:2379"], {"etcd1": NOTHING}, members=["etcd1", "etcd2"]) == []
 
 
 def test_somebody_elses_etcd_is_not_exchanged_for_another_one() -> None:
@@ -219,9 +225,11 @@ def test_somebody_elses_etcd_is_not_exchanged_for_another_one() -> None:
     assert kept(before, {}, tuple(before)) == []
     assert kept(before, {}, ("https://192.168.60.22:2379", "https://db.example.com:2379")) == []
     assert kept(before, {}, ("https://db.example.com:2379",)) == [
-        "runs the API server of a cluster that keeps its objects in etcd at https://192.168.60.21:2379, https://192.168.60.22:2379, "
-        "and kube_apiserver__etcd_endpoints names others only (https://db.example.com:2379), where they are not. Set what was set "
-        "before. If it is the same etcd at other addresses, name one of the present ones beside these, run, and take it out again."
+        "has served a cluster that keeps its objects in etcd at https://192.168.60.21:2379, https://192.168.60.22:2379, and "
+        "kube_apiserver__etcd_endpoints names others only (https://db.example.com:2379), where they are not. Set what was set before. "
+        "If it is the same etcd at other addresses, name one of the present ones beside these, run, and take it out again."
     ]
     assert kept(OWN, {}, ("https://192.168.60.11:2379",)) == []  # its own member, which is now somebody else's
+    assert kept(OWN, {}, tuple(OWN)) == []
     assert kept(["https://[fd00::21]:2379"], {}, ("https://[fd00::21]:2379",)) == []
+    assert kept(before, {}, api=False) == []

@@ -71,11 +71,16 @@ def test_whether_anything_is_stored(fake_etcd: Any, connect: Callable[..., Etcd]
 
 def test_which_members_the_api_server_of_this_host_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(etcd.systemd, "UNIT_DIRECTORY", str(tmp_path))
+    unit, log = tmp_path / "kube-apiserver.service", tmp_path / "audit.log"
     assert etcd.stores() == []
-    flags = to_flags([{"etcd-servers": ["https://b:2379", "https://a:2379"], "etcd-cafile": "/a"}])
-    unit = to_unit({"Service": {"ExecStart": ["/usr/local/bin/kube-apiserver", *flags]}})
-    (tmp_path / "kube-apiserver.service").write_text(unit)
+    flags = to_flags([{"etcd-servers": ["https://b:2379", "https://a:2379"], "audit-log-path": str(log)}])
+    text = to_unit({"Service": {"ExecStart": ["/usr/local/bin/kube-apiserver", *flags]}})
+    unit.write_text(text)
+    assert etcd.stores() == []  # it has never served
+    log.write_text("{}\n")
     assert etcd.stores() == ["https://a:2379", "https://b:2379"]
+    unit.write_text(text.partition("\n")[2])
+    assert etcd.stores() == []  # somebody else's
 
 
 def test_a_member_tells_its_own_state(fake_etcd: Any, connect: Callable[..., Etcd]) -> None:

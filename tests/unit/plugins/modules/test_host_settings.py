@@ -384,6 +384,12 @@ def test_a_virtual_address_that_no_host_may_have(machine: Machine, address: str)
     ]
 
 
+def test_of_two_networks_around_a_virtual_address_the_narrow_one_counts(machine: Machine) -> None:
+    wide = "2: eth0    inet 192.168.0.9/16 brd 192.168.255.255 scope global eth0"
+    (found,) = placed(machine, ETH0, wide, address="192.168.60.255")
+    assert "broadcast address in 192.168.60.0/24" in found
+
+
 def test_an_address_that_was_put_there_is_no_network_for_it(machine: Machine) -> None:
     (found,) = placed(machine, ETH0, "2: eth0    inet 10.9.9.9/32 scope global eth0", address="10.9.9.9")
     assert "there is 192.168.60.0/24" in found
