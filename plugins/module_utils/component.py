@@ -102,8 +102,19 @@ class Component:
         announce(self.module, [self])
         self.launch()
 
+    def _lacking(self):
+        """Fail where a link would lead to nothing: such as to a version that a run with tags did not bring."""
+        for path, target in sorted(self.wish["links"].items()):
+            if target and not os.path.exists(target) and not self.module.check_mode:
+                self.module.fail_json(
+                    msg="%s is to lead to %s, which is not on this host. Nothing was changed on it. Run site.yml without tags, or with "
+                    "the tag release first." % (path, target),
+                    **self.result,
+                )
+
     def prepare(self):
         """Everything on disk; what is left to do then is due."""
+        self._lacking()
         if not self.unit_text:
             self._write()
             return

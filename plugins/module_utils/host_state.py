@@ -13,6 +13,15 @@ import stat
 import tempfile
 
 SECRET = "(secret, not shown)"
+MOUNTS = "/proc/self/mounts"
+
+
+def mounts_below(folder):
+    """Mount points below a folder, the kernel's names of them, which know no links; the deepest first."""
+    within = os.path.realpath(folder).rstrip("/") + "/"
+    with open(MOUNTS, encoding="utf-8") as stream:
+        points = [line.split()[1].encode().decode("unicode_escape") for line in stream]
+    return sorted((point for point in points if point.startswith(within)), key=len, reverse=True)
 
 
 class HostState:
@@ -123,9 +132,15 @@ class HostState:
             for name in removed:
                 self.absent(os.path.join(path, name))
             return bool(removed)
+        folder = os.path.isdir(path) and not os.path.islink(path)
+        if folder and not self.check_mode and mounts_below(path):
+            self.module.fail_json(
+                msg="%s is to go, and %s is mounted below it: what is there would go too. Unmount it (umount %s), and run again."
+                % (path, mounts_below(path)[0], mounts_below(path)[0])
+            )
         self.note(path, "present\n", "absent\n")
         if not self.check_mode:
-            if os.path.isdir(path) and not os.path.islink(path):
+            if folder:
                 shutil.rmtree(path)
             else:
                 os.unlink(path)

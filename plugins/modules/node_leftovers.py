@@ -86,6 +86,7 @@ import signal
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import mounts_below
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import Unit
 
 SHIM = "containerd-shim-runc-v2"
@@ -192,11 +193,9 @@ class Leftovers:
             pids = pod_processes()
 
     def mounts(self, folder):
-        with open("/proc/self/mounts", encoding="utf-8") as stream:
-            points = [line.split()[1].encode().decode("unicode_escape") for line in stream]
-        below = [point for point in points if point.startswith(folder.rstrip("/") + "/")]
+        below = mounts_below(folder)
         if below and self.went("%d mounts below %s" % (len(below), folder)):
-            for point in sorted(below, key=len, reverse=True):
+            for point in below:
                 self.module.run_command(["umount", "--lazy", point], check_rc=True)
 
     def namespaces(self):

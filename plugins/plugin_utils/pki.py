@@ -24,6 +24,7 @@ except ImportError:
     HAS_CRYPTOGRAPHY = False
 
 AUTHORITIES = ("kubernetes", "etcd", "front-proxy")
+COMMON_NAME = 64  # characters of a certificate's at the most (RFC 5280, appendix A, ub-common-name)
 RENEW_WHEN_LEFT = 1 / 3  # of a leaf's life
 KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-4096")
 
@@ -147,6 +148,12 @@ class Pki:
 
     def create(self, cluster_name, days, key_type):
         """Make the whole folder; it appears at once or not at all."""
+        room = COMMON_NAME - max(len(" %s CA" % name) for name in AUTHORITIES)
+        if len(cluster_name) > room:
+            raise PkiError(
+                "cluster_name %r has %d characters, and %d fit into the names of its authorities. Set a shorter one. Nothing was "
+                "changed." % (cluster_name, len(cluster_name), room)
+            )
         parent = os.path.dirname(os.path.abspath(self.folder))
         os.makedirs(parent, mode=0o700, exist_ok=True)
         staging = tempfile.mkdtemp(dir=parent, prefix=".pki-")

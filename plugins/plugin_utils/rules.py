@@ -186,6 +186,7 @@ def cluster_findings(views, groups, names, others=None):
             )
     _addresses(everyone, say)
     _names(everyone, say)
+    _long_names(views, groups, names, say)
     _balancers(views, everyone, groups, names, say)
     _pod_networks(views, everyone, groups, names, say)
     _second_addresses(views, everyone, groups.get(names["kube_node"]) or [], say)
@@ -286,6 +287,20 @@ def _names(everyone, say):
     for host, view in everyone.items():
         owners.setdefault(view["node_name"], []).append(host)
     _each_its_own(owners, "cluster_node_name %s is also the name of %s. Give each host its own.", say)
+
+
+def _long_names(views, groups, names, say):
+    """A node's name stands in the common names of its certificates."""
+    prefixes = {"kube_node": "system:node:", "kube_apiserver": "kube-apiserver-", "etcd": ""}
+    for host, view in views.items():
+        for part, prefix in prefixes.items():
+            room = pki.COMMON_NAME - len(prefix)
+            if host in (groups.get(names[part]) or []) and len(view["node_name"]) > room:
+                say(
+                    host,
+                    "cluster_node_name %s has %d characters, and %d fit into the certificate of a host of %s. Set a shorter one."
+                    % (view["node_name"], len(view["node_name"]), room, names[part]),
+                )
 
 
 def _each_its_own(owners, words, say):

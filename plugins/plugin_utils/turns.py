@@ -21,6 +21,20 @@ from ansible_collections.hardway.kubernetes.plugins.plugin_utils.secrets import 
 LEASE = "hardway-restarts"  # one for all that has a gate, so that etcd and API servers never take turns at once
 
 
+def this_run():
+    """What tells this run of ansible-playbook from all others: its process, and when that began.
+
+    Process numbers alone come again; in a container each run may be process 1. Where there is no /proc they are all there is.
+    """
+    process = os.getppid()
+    began = []
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/%d/stat" % process):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8") as stream:
+            began.append(stream.read().rpartition(")")[2].split())
+    # Of a process all that follows its name, whose 20th is when it began, in ticks since the boot (proc_pid_stat(5)).
+    return " ".join([str(process)] + [words[0] if len(words) < 20 else words[19] for words in began])
+
+
 class Turn:
     """A host's turn at one component, and what is known of the last one.
 
@@ -32,7 +46,7 @@ class Turn:
         stream.seek(0)
         run, dummy, reason = stream.read().partition("\n")
         self.refused = None  # why this host is left as it is, as a module's result
-        if run == str(os.getppid()):
+        if run == this_run():
             self.refused = {
                 "failed": True,
                 "changed": False,
@@ -45,7 +59,7 @@ class Turn:
             return
         self.stream.truncate(0)
         if result.get("failed") or result.get("unreachable"):
-            self.stream.write("%d\n%s: see that host's message." % (os.getppid(), self.host))
+            self.stream.write("%s\n%s: see that host's message." % (this_run(), self.host))
 
 
 class TurnsAction(ActionBase):
@@ -78,7 +92,7 @@ class TurnsAction(ActionBase):
         lease = wish.get("lease")
         if not lease or not lease.get("servers"):
             return wish
-        holder = "%s on %s, run %d" % (getpass.getuser(), os.uname().nodename, os.getppid())
+        holder = "%s on %s, run %s" % (getpass.getuser(), os.uname().nodename, this_run())
         turn = access(Pki(lease["pki_dir"], lease.get("passphrase")))
         turn.update(name=LEASE, servers=lease["servers"], holder="%s, %s" % (holder, task_vars["inventory_hostname"]))
         return dict(wish, client_key=turn.pop("client_key"), turn=turn)

@@ -154,6 +154,25 @@ def test_pods_of_a_host_that_could_not_end_them_are_not_given_up(cluster: Cluste
     assert "worker2: out of the cluster" not in result.output
 
 
+def test_the_last_balancer_that_works_stays(cluster: Cluster) -> None:
+    """The other one of the pair is down, and whoever asks there would lose the API. Nothing is really done."""
+    kind = {
+        "load_balancer__kind": "haproxy",
+        "cluster_api_endpoint": "127.0.0.77:1",
+        "virtual_address__interface": "lo",
+    }
+    cluster.describe("cp1", {"cp1": HERE, "worker1": {"cluster_address": "127.0.0.99"}})
+    pair = cluster.folder / "pair.yml"
+    pair.write_text(yaml.safe_dump({"all": {"children": {"load_balancer": {"hosts": {"worker1": {}, "worker2": {}}}}}}))
+    result = cluster.run("-i", str(pair), "-e", json.dumps(kind), "-e", "remove_hosts=worker2", "--check")
+    assert (result.code, result.changed) == (2, 0), result.output
+    assert (
+        "worker2: is the only balancer that takes connections: port 1 of worker1 does not. Bring one of these up first"
+        in result.output
+    )
+    assert cluster.api.writes() == []
+
+
 def test_a_host_that_is_named_dead_and_serves_the_api_stays(cluster: Cluster) -> None:
     """Its SSH is broken, and nothing else of it gives a sign."""
     cluster.describe("cp1", {"cp1": {"cluster_address": "127.0.0.1"}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils import turns
 
 UNIT = "[Service]\nExecStart=/bin/sleep 600\n"
 OK = {"changed": True, "restart_pending": False}
@@ -88,6 +90,22 @@ def test_the_next_run_tries_again(cluster: Cluster, monkeypatch: pytest.MonkeyPa
     cluster.failing = set()
     assert cluster.run("cp2")["restarted"]
     assert cluster.run("cp1")["restarted"]
+
+
+def test_a_run_is_known_by_when_it_began_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container each run may be process 1."""
+
+    def known(process: int) -> list[str]:
+        monkeypatch.setattr(os, "getppid", lambda: process)
+        assert turns.this_run() == turns.this_run()
+        return turns.this_run().split()
+
+    with subprocess.Popen(["sleep", "60"]) as later:
+        first, second = known(os.getpid()), known(later.pid)
+        later.kill()
+    assert (first[0], second[0]) == (str(os.getpid()), str(later.pid))
+    assert first[1] == second[1]  # one boot
+    assert int(first[2]) < int(second[2])
 
 
 def test_one_components_failure_does_not_hold_back_another(cluster: Cluster) -> None:

@@ -231,6 +231,26 @@ def test_a_dangling_link_goes_too(state: HostState, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_mounted_below_a_folder_does_not_go_with_it(
+    state: HostState, checking: HostState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel names mounts without links, and so are they found below one."""
+    volume = tmp_path / "disk" / "kubelet" / "pods" / "a volume"
+    volume.mkdir(parents=True)
+    (volume / "precious").write_text("x")
+    (tmp_path / "lib").symlink_to(tmp_path / "disk")
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"disk / ext4 rw 0 0\nnfs {str(volume).replace(' ', chr(92) + '040')} nfs rw 0 0\n")
+    monkeypatch.setattr(host_state, "MOUNTS", str(mounts))
+    assert host_state.mounts_below(str(tmp_path / "lib")) == [str(volume)]
+    with pytest.raises(SystemExit, match=f"{volume} is mounted below it: what is there would go too. Unmount it"):
+        state.absent(str(tmp_path / "lib" / "kubelet"))
+    assert (volume / "precious").read_text() == "x"
+    assert checking.absent(str(tmp_path / "lib" / "kubelet"))
+    mounts.write_text("")
+    assert state.absent(str(tmp_path / "lib" / "kubelet"))
+
+
 def test_only_if_empty(state: HostState, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "someone-elses").write_text("x")

@@ -611,6 +611,26 @@ def test_a_link_may_lead_to_a_directory(etcd: Host) -> None:
     assert not etcd.run()["changed"]
 
 
+@pytest.mark.parametrize("unit", [True, False])
+def test_nothing_is_switched_to_what_is_not_there(etcd: Host, unit: bool) -> None:
+    """Such as a newer version, which a run with a tag of the component alone does not bring."""
+    if not unit:
+        etcd.wish = {"name": "cni", "files": etcd.wish["files"], "links": etcd.wish["links"]}
+    etcd.run()
+    before = etcd.everything()
+    new_content(etcd)
+    etcd.wish["links"] = {etcd.path("bin/etcd"): etcd.path("opt/3/etcd")}
+    assert etcd.run(check=True)["changed"]
+    result = etcd.run()
+    assert result["failed"]
+    assert result["msg"] == (
+        f"{etcd.path('bin/etcd')} is to lead to {etcd.path('opt/3/etcd')}, which is not on this host. Nothing was changed on it. Run "
+        "site.yml without tags, or with the tag release first."
+    )
+    assert etcd.everything() == before
+    assert etcd.systemd.verbs() == []
+
+
 # ---- check mode ----
 
 

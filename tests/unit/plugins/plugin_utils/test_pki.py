@@ -67,6 +67,17 @@ def test_a_permissive_umask_opens_no_key(tmp_path: Path) -> None:
     assert mode(tmp_path / "pki" / "etcd-ca.key") == 0o600
 
 
+def test_a_name_too_long_for_an_authority_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    pki = Pki(str(tmp_path / "pki"))
+    with pytest.raises(
+        PkiError, match="has 50 characters, and 49 fit into the names of its authorities. Set a shorter one"
+    ):
+        pki.create("n" * 50, 1, "ecdsa-p256")
+    assert os.listdir(tmp_path) == []
+    pki.create("n" * 49, 1, "ecdsa-p256")
+    assert pki.state() == "whole"
+
+
 def test_a_create_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_size: int) -> bytes:
         raise OSError(28, "No space left on device")

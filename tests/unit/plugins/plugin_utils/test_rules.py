@@ -589,6 +589,16 @@ def test_one_address_for_two_hosts() -> None:
     assert found["w1"] == [f"cluster_address 192.168.60.11 is also the address of cp1. {mend}"]
 
 
+@pytest.mark.parametrize(("host", "room", "part"), [("w1", 52, "kube_node"), ("cp1", 49, "kube_apiserver")])
+def test_a_name_too_long_for_a_certificate(host: str, room: int, part: str) -> None:
+    assert findings({"node_name": "n" * room}, host) == {}
+    found = findings({"node_name": "n" * (room + 1)}, host)[host]
+    assert (
+        f"cluster_node_name {'n' * (room + 1)} has {room + 1} characters, and {room} fit into the certificate of a host of {part}. "
+        "Set a shorter one."
+    ) in found
+
+
 def test_one_name_for_two_hosts() -> None:
     found = findings({"node_name": "cp1"}, "w1")
     assert found["cp1"] == ["cluster_node_name cp1 is also the name of w1. Give each host its own."]
@@ -604,7 +614,7 @@ def test_an_address_that_is_none(address: str | None) -> None:
 
 @pytest.mark.parametrize("name", ["Worker1", "w_1", "-w1", "w1.", "a" * 64])
 def test_a_node_name_that_dns_does_not_take(name: str) -> None:
-    assert f"cluster_node_name {name!r} is no DNS name" in only(findings({"node_name": name}, "w1"), "w1")
+    assert f"cluster_node_name {name!r} is no DNS name" in findings({"node_name": name}, "w1")["w1"][-1]
 
 
 def test_a_node_name_of_a_host_that_is_no_node_does_not_matter() -> None:
