@@ -96,6 +96,15 @@ def _machine(accelerated: str) -> list[str]:
     return [*with_it, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"]
 
 
+def processors(accelerated: str, machines: int) -> int:
+    """How many each machine of a lab has.
+
+    Without KVM they are threads here. Of two in one machine the one spins for a lock that the other holds, which may not run at
+    all, so that there are no more of them than this machine has.
+    """
+    return CPUS if accelerated == "kvm" else max(1, min(CPUS, (os.cpu_count() or 1) // machines))
+
+
 def mac(host: str) -> str:
     """A host's hardware address, always the same."""
     digest = hashlib.sha256(host.encode()).hexdigest()
@@ -146,7 +155,8 @@ def command(lab: Lab, name: str, record: Mapping[str, Any], files: Mapping[str, 
     # Names without folders: qemu's options end at a comma, which a path may have.
     drive = "file=disk.qcow2,if=virtio,cache=unsafe,discard=unmap"
     accelerated = accelerator(based_on)
-    qemu = [_qemu(), *_machine(accelerated), "-name", name, "-m", str(MEMORY_MIB), "-smp", str(CPUS)]
+    threads = processors(accelerated, len(record["hosts"]))
+    qemu = [_qemu(), *_machine(accelerated), "-name", name, "-m", str(MEMORY_MIB), "-smp", str(threads)]
     qemu += ["-kernel", str(based_on / "vmlinuz"), "-initrd", initrd.name]
     words = ["root=/dev/vda", "rw", "rootflags=noinit_itable", "console=ttyS0", "loglevel=4", *CLOCK[accelerated]]
     qemu += ["-append", " ".join(words)]

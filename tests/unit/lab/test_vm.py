@@ -112,6 +112,17 @@ def test_a_disk_is_made_of_a_folder_and_holds_no_more_than_what_is_in_it(tmp_pat
     assert disk.st_blocks * 512 < 200 << 20
 
 
+@pytest.mark.parametrize(
+    ("accelerated", "machines", "cores", "threads"),
+    [("kvm", 5, 2, 2), ("tcg", 1, 2, 2), ("tcg", 3, 2, 1), ("tcg", 3, 8, 2), ("tcg", 1, 1, 1)],
+)
+def test_processors_that_are_threads_do_not_wait_for_one_another(
+    monkeypatch: pytest.MonkeyPatch, accelerated: str, machines: int, cores: int, threads: int
+) -> None:
+    monkeypatch.setattr(vm, "os", SimpleNamespace(cpu_count=lambda: cores))
+    assert vm.processors(accelerated, machines) == threads
+
+
 def test_a_hosts_own_files_are_an_archive_that_cpio_reads(tmp_path: Path) -> None:
     archive = vm.archive({"etc/hostname": ("cp1\n", 0o644), "etc/ssh/key": ("secret\n", 0o600)})
     assert len(archive) % 512 == 0  # what follows it must begin at a whole word
@@ -157,7 +168,9 @@ def test_the_machine_is_started_with_names_that_have_no_comma(lab: Lab, monkeypa
     monkeypatch.setattr(vm.rootfs, "architecture", lambda: "amd64")
     monkeypatch.setattr(vm, "accelerator", lambda base: "tcg")
     monkeypatch.setattr(vm.network, "plug", lambda netns, host: "vb-cp1")
-    command = vm.command(lab, "cp1", {"rootfs": str(based_on)}, {"etc/ssh/key": ("secret", 0o600)})
+    command = vm.command(
+        lab, "cp1", {"rootfs": str(based_on), "hosts": {"cp1": ""}}, {"etc/ssh/key": ("secret", 0o600)}
+    )
     values = dict(zip(command, command[1:], strict=False))
     assert values["-append"].endswith(" tsc=reliable clocksource=tsc")  # without KVM
     assert f"--chdir={lab.host('cp1')}" in command
