@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,8 @@ SINGLE = {"cluster_pod_cidr": "10.244.0.0/16", "cluster_service_cidr": "10.96.0.
 KINDS: dict[str, dict[str, Any]] = {
     "single": SINGLE,
     "dual": {},
+    "connections": {**SINGLE, "kube_proxy__config": {"conntrack": {"maxPerCore": 65536, "min": None}}},
+    "all connections": {**SINGLE, "kube_proxy__config": {"conntrack": {"maxPerCore": 0}}},
     "host-gw and iptables": {
         "cni__flannel_backend": "host-gw",
         "kube_proxy__mode": "iptables",
@@ -73,6 +76,7 @@ SHOWN = {
     "api_names": "__kube_apiserver__certificates[0].sans",
     "proxy": "__kube_proxy__config",
     "proxy_unit": "__kube_proxy__component.unit",
+    "proxy_config": "__kube_proxy__component.files[1].content",
     "dns": "__cluster_dns__objects | selectattr('kind', 'equalto', 'Service') | first",
     "settings": "__host__settings | combine(__host__fitness)",
     "rules": "__verify__service_rules",
@@ -348,8 +352,46 @@ def test_what_a_mode_needs(made: dict[str, Any]) -> None:
     assert (
         "if [ -e /sys/class/net/kube-ipvs0 ]; then /usr/local/bin/kube-proxy --cleanup; fi'" in iptables["proxy_unit"]
     )
-    assert "ExecStartPre" not in nftables["proxy_unit"]
+    assert "--cleanup" not in nftables["proxy_unit"]
     assert [entry["rules"]["mode"] for entry in (ipvs, iptables, nftables)] == ["ipvs", "iptables", "nftables"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cores", "before", "after"),
+    [
+        ("dual", 2, (65536, 65536), (131072, 65536)),
+        ("dual", 8, (65536, 1024), (262144, 65536)),
+        ("dual", 128, (65536, 65536), (1048576, 262144)),
+        ("dual", 2, (900000, 300000), (900000, 300000)),  # what somebody has set higher stays
+        ("connections", 1, (1024, 256), (65536, 16384)),
+    ],
+)
+def test_root_makes_room_for_connections_where_kube_proxy_is_not_root(
+    made: dict[str, Any], tmp_path: Path, kind: str, cores: int, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    """kube-proxy ends where it can't read the size of the table, a file of root's, and is not asked to here."""
+    host = made[kind]["worker1"]
+    (line,) = [line for line in host["proxy_unit"].splitlines() if line.startswith("ExecStartPre=")]
+    prefix, script = line.removeprefix("ExecStartPre=").split(" ", 1)
+    assert prefix == "-+/bin/sh"
+    script = script.replace("$$", "$").replace("$(nproc)", str(cores))
+    files = {"nf_conntrack_max": before[0], "hashsize": before[1]}
+    for path in ("/proc/sys/net/netfilter/nf_conntrack_max", "/sys/module/nf_conntrack/parameters/hashsize"):
+        assert path in script
+        script = script.replace(path, str(tmp_path / Path(path).name))
+    for name, value in files.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    done = subprocess.run(["/bin/sh", *shlex.split(script)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert tuple(int((tmp_path / name).read_text()) for name in files) == after
+    assert yaml.safe_load(host["proxy_config"])["conntrack"]["maxPerCore"] == 0
+
+
+def test_nobody_makes_room_where_that_is_not_wished(made: dict[str, Any]) -> None:
+    assert "ExecStartPre" not in made["all connections"]["worker1"]["proxy_unit"]
+    assert "conntrack" not in yaml.safe_load(
+        made["bridge"]["worker1"]["proxy_config"]
+    )  # there it is root and does it itself
 
 
 @pytest.mark.parametrize("kind", KINDS)
