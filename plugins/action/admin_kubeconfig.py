@@ -37,6 +37,7 @@ class ActionModule(ActionBase):
             if pki.state() == "absent" and self._task.check_mode:
                 return dict(result, changed=True, path=path)
             before = _read(path)
+            _refuse_strangers(path, before or {}, args["cluster_name"])
             after, renewed = _kubeconfig(pki, args, before)
         except PkiError as error:
             return dict(result, failed=True, changed=False, msg=str(error))
@@ -51,6 +52,29 @@ class ActionModule(ActionBase):
             "after": words,
         }
         return dict(result, changed=changed, path=path, diff=diff if changed else [])
+
+
+def _refuse_strangers(path, present, cluster_name):
+    """The file is written whole, and goes with the cluster: whatever else is in it would be lost."""
+
+    def entries(kind):
+        listed = present.get(kind)
+        return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+
+    def named(kind):
+        return [str(entry.get("name")) for entry in entries(kind)]
+
+    used = [(entry.get("context") or {}).get("user") for entry in entries("contexts")]
+    strange = [
+        name for name in named("clusters") + named("contexts") if not (name + "-").startswith(cluster_name + "-")
+    ]
+    strange += [name for name in named("users") if name not in used]
+    if strange:
+        raise PkiError(
+            "%s holds more than this cluster's access (%s), and is written whole. Set kubectl__kubeconfig to a file of its own, and "
+            "name both in KUBECONFIG, with a colon between. Nothing was changed."
+            % (path, ", ".join(dict.fromkeys(strange)))
+        )
 
 
 def _kubeconfig(pki, args, before):

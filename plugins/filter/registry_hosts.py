@@ -36,10 +36,9 @@ def registry_hosts(registries):
     """Files for containerd's certs.d, 0600 since they may hold credentials."""
     found = []
     for registry, wish in registries.items():
-        data = {
-            "server": wish.get("server")
-            or "https://" + ("registry-1.docker.io" if registry == "docker.io" else registry)
-        }
+        server = wish.get("server") or "https://" + ("registry-1.docker.io" if registry == "docker.io" else registry)
+        # What has no folder of its own is asked for at its own name.
+        data = {} if registry == "_default" and not wish.get("server") else {"server": server}
         hosts = {}
         for mirror in wish.get("mirrors") or []:
             host = {"capabilities": ["pull", "resolve"]}

@@ -302,7 +302,7 @@ class Component:
         for wished in reversed(self.wish["directories"]):
             holds_data = any((path + "/").startswith(wished["path"].rstrip("/") + "/") for path in keeps)
             if not holds_data:
-                self.state.absent(wished["path"], only_if_empty=wished["shared"])
+                self.state.absent(wished["path"], only_if_empty=wished["shared"], place=wished["data"])
         if self.wish["user"] and not keeps:  # data that stays keeps its owner
             self.state.system_user_absent(self.wish["user"])
 

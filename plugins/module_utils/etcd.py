@@ -211,14 +211,15 @@ def begun_with(bootstrap):
 def stores():
     """The members that this host's API server asks, by its present unit, once it has served; none where it has not.
 
-    It writes its audit log from its first answer on. An installation that was cut short before has put nothing into etcd.
+    It writes its audit log from its first answer on: an installation that was cut short before has put nothing into etcd. One that
+    writes none is taken for one that has.
     """
     if not systemd.written("kube-apiserver"):
         return []
     unit = read_bytes("%s/kube-apiserver.service" % systemd.UNIT_DIRECTORY).decode("utf-8", "replace")
     flags = dict(re.findall(r"--(etcd-servers|audit-log-path)=([^\s\"']+)", unit))
     try:
-        served = os.path.getsize(flags.get("audit-log-path", "")) > 0
+        served = flags.get("audit-log-path", "-") == "-" or os.path.getsize(flags["audit-log-path"]) > 0
     except OSError:
         served = False
     return sorted(flags.get("etcd-servers", "").split(",")) if served and "etcd-servers" in flags else []

@@ -49,6 +49,11 @@ def kernel_has(name):
         return (" %s_" % name).encode() in stream.read()
 
 
+def sysctl_path(key):
+    """Where a kernel parameter is. In sysctl's form with dots a slash stands for a dot, as in net.ipv6.conf.eth0/100.accept_ra."""
+    return "/proc/sys/" + key.translate(str.maketrans("./", "/."))
+
+
 class Host:
     """One host: how it is, and how it should be."""
 
@@ -62,7 +67,7 @@ class Host:
         wished = {key: str(value) for key, value in self.wish["sysctls"].items()}
         ours = dict(re.findall(r"^(\S+) = (.*)$", read(SYSCTL_FILE), re.MULTILINE))
         for key, least in self.wish["minimum_sysctls"].items():
-            present = read("/proc/sys/" + key.replace(".", "/"))
+            present = read(sysctl_path(key))
             if key in ours or not present.isdigit() or int(present) < int(least):
                 wished[key] = str(least)
         return wished
@@ -231,7 +236,7 @@ class Host:
         wished = self.sysctls()
         self.state.file(SYSCTL_FILE, "".join("%s = %s\n" % entry for entry in sorted(wished.items())))
         for key, value in sorted(wished.items()):
-            path = "/proc/sys/" + key.replace(".", "/")
+            path = sysctl_path(key)
             present = " ".join(read(path).split())
             if present == value or (key in self.wish["minimum_sysctls"] and int(present or 0) >= int(value)):
                 continue

@@ -121,13 +121,17 @@ class HostState:
             os.replace(temporary, path)
         return True
 
-    def absent(self, path, only_if_empty=False):
-        """Nothing at path. With only_if_empty a directory that still holds something stays."""
+    def absent(self, path, only_if_empty=False, place=False):
+        """Nothing at path. With only_if_empty a directory that still holds something stays.
+
+        :arg place: whether a link there is somebody's choice of another place, which stays, and what is in it goes.
+        """
         if not os.path.lexists(path):
             return False
         if only_if_empty and os.path.isdir(path) and not os.path.islink(path) and os.listdir(path):
             return False
-        if os.path.ismount(path):  # the host's own disk: only what is on it goes
+        linked = place and os.path.islink(path) and os.path.isdir(path)
+        if os.path.ismount(path) or linked:  # the host's own disk: only what is on it goes
             removed = [name for name in os.listdir(path) if name != "lost+found"]
             for name in removed:
                 self.absent(os.path.join(path, name))

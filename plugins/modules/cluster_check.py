@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+OURS = "hardway.kubernetes/verify"  # label of a namespace that a verification made, and may delete
 DOCUMENTATION = r"""
 module: cluster_check
 short_description: Try the cluster as its users do
@@ -262,8 +263,7 @@ class ClusterCheck:
     def start(self):
         """Make the test's namespace, pods and Services; returns the first Service's addresses."""
         namespace = self.wish["namespace"]
-        self._gone()
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        labels = {"pod-security.kubernetes.io/enforce": "restricted", OURS: "true"}
         self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
         self.api.apply(daemon_set(namespace, self.wish["image"]))
         spec = {"selector": LABELS, "ports": [{"port": 80, "targetPort": PORT}]}
@@ -286,14 +286,22 @@ class ClusterCheck:
         metadata = {"name": name, "namespace": self.wish["namespace"]}
         return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
-    def _gone(self):
-        """A namespace that an earlier, killed run left goes first."""
-        path = "/api/v1/namespaces/" + self.wish["namespace"]
-        if self.api.get(path) is None:
-            return
+    def is_free(self):
+        """Whether the test may have its namespace. One that an earlier, killed run left goes first; anybody else's stays."""
+        namespace, path = self.wish["namespace"], "/api/v1/namespaces/" + self.wish["namespace"]
+        present = self.api.get(path)
+        if present is None:
+            return True
+        if OURS not in (present["metadata"].get("labels") or {}):
+            self.findings.append(
+                "the namespace %s is there, and no verification made it, so no pods were tried: what is in it would be lost. Set "
+                "verify__namespace to a name that nobody uses, or delete it yourself." % namespace
+            )
+            return False
         self.api.request("DELETE", path)
         if wait_for(lambda: self.api.get(path), self.wish["within"]):
-            raise ApiError(0, "the namespace %s of an earlier run does not go away" % self.wish["namespace"])
+            raise ApiError(0, "the namespace %s of an earlier run does not go away" % namespace)
+        return True
 
     def pods(self, ready):
         """Wait for a pod on each Ready node; returns pods by node."""
@@ -410,7 +418,7 @@ def main():
     try:
         check.servers()
         ready = check.nodes()
-        if not module.check_mode:
+        if not module.check_mode and check.is_free():
             service = check.start()
             try:
                 check.tries(check.pods(ready), service)

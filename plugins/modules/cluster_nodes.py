@@ -103,7 +103,11 @@ def merge(node, wish):
     """
     annotations = node["metadata"].get("annotations") or {}
     kept = json.loads(annotations.get(ANNOTATION) or "{}")
-    labels = {key: str(value) for key, value in wish["labels"].items()}
+    labels = {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in wish["labels"].items()
+        if value is not None
+    }
     taints = [{key: str(value) for key, value in taint.items() if value not in (None, "")} for taint in wish["taints"]]
     present_labels = node["metadata"].get("labels") or {}
     change = {key: value for key, value in labels.items() if present_labels.get(key) != value}

@@ -85,7 +85,12 @@ class TurnsAction(ActionBase):
         """Wait for this host's turn at a component, and have it while the context lasts."""
         with open(self._turn_path(name, task_vars), "a+", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            yield Turn(stream, name, task_vars["inventory_hostname"])
+            turn = Turn(stream, name, task_vars["inventory_hostname"])
+            try:
+                yield turn
+            except BaseException:  # such as the connection to a host that its new settings cut off
+                turn.ended({"unreachable": True})
+                raise
 
     def _with_lease(self, wish, task_vars):
         """The wish with access to the Lease that runs of other controllers look at too."""

@@ -157,3 +157,21 @@ def test_an_endpoint_that_is_new_becomes_the_current_context(
     keep.path.write_text(text)
     keep(endpoint=serve().url.removeprefix("http://"))
     assert load(keep)["current-context"] == "example-cp2"  # somebody's choice
+
+
+def test_a_file_that_holds_other_access_is_neither_replaced_nor_joined(keep: Any) -> None:
+    """Such as ~/.kube/config: what is in it is nobody else's to lose."""
+    keep()
+    config = load(keep)
+    assert not keep()["changed"]
+    config["clusters"].append({"name": "prod", "cluster": {"server": "https://prod:6443"}})
+    config["users"].append({"name": "boss", "user": {"token": "t"}})
+    keep.path.write_text(yaml.safe_dump(config))
+    before = keep.path.read_text()
+    result = keep(user="pat")
+    assert result["failed"]
+    assert "admin.kubeconfig holds more than this cluster's access (prod, boss), and is written whole" in result["msg"]
+    assert keep.path.read_text() == before
+    config["clusters"], config["users"] = config["clusters"][:-1], config["users"][:-1]
+    keep.path.write_text(yaml.safe_dump(config))
+    assert keep(user="pat")["changed"]  # the user of before is this cluster's

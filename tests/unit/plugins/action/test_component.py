@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import turns
 
 UNIT = "[Service]\nExecStart=/bin/sleep 600\n"
@@ -26,6 +27,7 @@ class Cluster:
         self.asked: list[tuple[str, str | None]] = []
         self.pending = {"cp1", "cp2"}
         self.failing: set[str] = set()
+        self.dying: set[str] = set()
         self.restarting: set[str] = set()
         self.together = 0
 
@@ -34,6 +36,8 @@ class Cluster:
             self.asked.append((host_name, wished.get("restart")))
             if wished.get("restart") == "defer":
                 return {"changed": False, "restart_pending": True} if host_name in self.pending else dict(OK)
+            if host_name in self.dying:
+                raise AnsibleConnectionFailure("no route to host")
             self.restarting.add(host_name)
             self.together = max(self.together, len(self.restarting))
             time.sleep(0.05)
@@ -80,6 +84,17 @@ def test_after_one_that_failed_the_others_are_left_as_they_are(cluster: Cluster)
     assert not result["changed"]
     assert "left as it is" in result["msg"]
     assert "cp1" in result["msg"]
+    assert ("cp2", "now") not in cluster.asked
+
+
+def test_after_a_host_that_died_in_its_turn_others_are_left_alone(cluster: Cluster) -> None:
+    """Its new settings may have cut it off, and Ansible raises then."""
+    cluster.dying = {"cp1"}
+    with pytest.raises(AnsibleConnectionFailure):
+        cluster.run("cp1")
+    result = cluster.run("cp2")
+    assert result["failed"]
+    assert "left as it is here: its new settings failed on another host. cp1" in result["msg"]
     assert ("cp2", "now") not in cluster.asked
 
 

@@ -262,6 +262,12 @@ def test_registries_with_mirrors_in_order() -> None:
     assert found["localhost:5000"]["server"] == "http://localhost:5000"
 
 
+def test_what_stands_for_all_other_registries_has_no_address_of_its_own() -> None:
+    """containerd asks each at its own name where the mirror lacks something."""
+    found = hosts_toml({"_default": {"mirrors": [{"url": "https://m"}]}})
+    assert found["_default"] == {"host": {"https://m": {"capabilities": ["pull", "resolve"]}}}
+
+
 def test_credentials_and_authorities_of_a_mirror() -> None:
     mirror = {"url": "https://m", "username": "kim", "password": "s:ecret", "ca": "/etc/m.crt", "skip_verify": True}
     (entry,) = registry_hosts({"docker.io": {"mirrors": [mirror]}})

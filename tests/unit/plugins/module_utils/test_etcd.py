@@ -79,6 +79,8 @@ def test_which_members_the_api_server_of_this_host_asks(tmp_path: Path, monkeypa
     assert etcd.stores() == []  # it has never served
     log.write_text("{}\n")
     assert etcd.stores() == ["https://a:2379", "https://b:2379"]
+    unit.write_text(text.replace(str(log), "-"))
+    assert etcd.stores() == ["https://a:2379", "https://b:2379"]  # it writes none, so nobody knows
     unit.write_text(text.partition("\n")[2])
     assert etcd.stores() == []  # somebody else's
 

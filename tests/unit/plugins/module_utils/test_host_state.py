@@ -251,6 +251,17 @@ def test_what_is_mounted_below_a_folder_does_not_go_with_it(
     assert state.absent(str(tmp_path / "lib" / "kubelet"))
 
 
+def test_a_link_to_another_place_stays_and_what_is_there_goes(state: HostState, tmp_path: Path) -> None:
+    disk, link = tmp_path / "disk", tmp_path / "etcd"
+    (disk / "member").mkdir(parents=True)
+    link.symlink_to(disk)
+    assert state.absent(str(link), place=True)
+    assert (link.is_symlink(), os.listdir(disk)) == (True, [])
+    assert not state.absent(str(link), place=True)
+    assert state.absent(str(link))
+    assert (link.is_symlink(), disk.is_dir()) == (False, True)
+
+
 def test_only_if_empty(state: HostState, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "someone-elses").write_text("x")

@@ -137,9 +137,18 @@ def test_a_pod_that_does_not_run_is_told_with_the_reason(check: Callable[..., An
 
 
 def test_what_a_killed_run_left_goes_first(check: Callable[..., Any], api: Any) -> None:
-    api.objects[NAMESPACE] = {"metadata": {"name": "hardway-verify"}}
+    api.objects[NAMESPACE] = {"metadata": {"name": "hardway-verify", "labels": {cluster_check.OURS: "true"}}}
     assert check()["findings"] == []
     assert api.writes()[0] == f"DELETE {NAMESPACE}"
+
+
+def test_somebody_elses_namespace_stays(check: Callable[..., Any], api: Any) -> None:
+    api.objects[NAMESPACE] = {"metadata": {"name": "hardway-verify", "labels": {"team": "a"}}}
+    assert check()["findings"] == [
+        "the namespace hardway-verify is there, and no verification made it, so no pods were tried: what is in it would be lost. Set "
+        "verify__namespace to a name that nobody uses, or delete it yourself."
+    ]
+    assert api.writes() == []
 
 
 def test_a_service_whose_rules_come_a_little_later(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

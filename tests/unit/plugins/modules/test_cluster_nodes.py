@@ -50,6 +50,16 @@ def test_nothing_wished_and_nothing_ours_is_no_change() -> None:
     assert merge(node(taints=[UNREACHABLE]), {"labels": {}, "taints": []}) is None
 
 
+def test_a_labels_value_is_text_as_kubernetes_writes_it() -> None:
+    patch = merge(node(), {"labels": {"gpu": True, "rack": 7, "none": None}, "taints": []})
+    assert patch
+    assert {key: patch["metadata"]["labels"].get(key) for key in ("gpu", "rack", "none")} == {
+        "gpu": "true",
+        "rack": "7",
+        "none": None,
+    }
+
+
 def test_labels_and_taints_are_set_and_then_stay() -> None:
     wish = {"labels": {"zone": "a", "rack": 4}, "taints": [ROLE]}
     patch = merge(node(taints=[UNREACHABLE]), wish)

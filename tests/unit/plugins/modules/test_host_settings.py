@@ -481,3 +481,14 @@ def test_where_no_module_lacks_no_package_with_modules_is_asked_for(machine: Mac
     result = machine.run("inspected", modules=["overlay"], kernel_modules_package="linux-modules-extra")
     assert result["missing_packages"] == []
     assert not [line for line in machine.commands.ran if line.startswith("dpkg-query")]
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("net.ipv4.ip_forward", "/proc/sys/net/ipv4/ip_forward"),
+        ("net.ipv6.conf.eth0/100.accept_ra", "/proc/sys/net/ipv6/conf/eth0.100/accept_ra"),
+    ],
+)
+def test_a_parameter_of_an_interface_with_a_dot(host: SimpleNamespace, key: str, path: str) -> None:
+    assert host.load("module_utils", "host_settings").sysctl_path(key) == path
