@@ -96,6 +96,7 @@ class Host:
         if not self.missing_modules_package():
             found += self.module_findings()
         found += self.old_kernel()
+        found += self.own_resolver()
         if not read("/etc/machine-id"):
             found.append("has no machine id. Run: systemd-machine-id-setup")
         if not os.path.isdir("/run/systemd/system"):
@@ -151,6 +152,17 @@ class Host:
             % (platform.release(), wish["setting"], wish["version"], wish["otherwise"])
             for wish in self.wish["minimum_kernels"]
             if running and tuple(map(int, running.groups())) < tuple(map(int, wish["version"].split(".")))
+        ]
+
+    def own_resolver(self):
+        """Why cluster DNS would ask itself: loopback in a pod is the pod."""
+        servers = re.findall(r"^\s*nameserver\s+(\S+)", read(self.wish["resolver"] or "/dev/null"), re.MULTILINE)
+        if not servers or not all(server.startswith("127.") or server == "::1" for server in servers):
+            return []
+        return [
+            "has loopback alone in %s (%s), from which pods take their servers of names: cluster DNS would ask itself. Set "
+            "kubelet__config: {resolvConf: ...} to a file with others (with systemd-resolved /run/systemd/resolve/resolv.conf), or "
+            "cluster_dns__upstream." % (self.wish["resolver"], ", ".join(servers))
         ]
 
     def addresses(self):
@@ -384,6 +396,7 @@ SETTINGS_SPEC = {
             "otherwise": {"type": "str", "required": True},
         },
     },
+    "resolver": {"type": "str", "default": ""},
     "address": {"type": "str"},
     "address_v6": {"type": "str", "default": ""},
     "virtual_address": {

@@ -70,6 +70,10 @@ options:
     description: Which of O(modules) a setting needs, variable and value to names. It is said where the kernel lacks them.
     type: dict
     default: {}
+  resolver:
+    description: The file from which pods take their servers of names; one that names loopback alone makes a host unfit.
+    type: str
+    default: ""
   minimum_kernels:
     description: Settings that want a kernel of some version.
     type: list

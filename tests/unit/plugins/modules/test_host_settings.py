@@ -177,6 +177,27 @@ def test_a_kernel_that_is_too_old_for_a_setting(
     assert findings(machine) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "fit"),
+    [
+        ("nameserver 127.0.0.53\noptions edns0\n", False),
+        ("nameserver 127.0.0.1\nnameserver ::1\n", False),
+        ("nameserver 127.0.0.1\nnameserver 192.0.2.53\n", True),
+        ("# nobody is asked\n", True),
+        (None, True),
+    ],
+)
+def test_a_host_whose_pods_would_ask_themselves_for_names(machine: Machine, text: str | None, fit: bool) -> None:
+    if text is not None:
+        machine.write("/etc/resolv.conf", text)
+    found = findings(machine, resolver="/etc/resolv.conf")
+    assert bool(found) is not fit
+    for sentence in found:
+        assert sentence.startswith("has loopback alone in /etc/resolv.conf (127.0.0")
+        assert "Set kubelet__config: {resolvConf: ...}" in sentence
+    assert findings(machine) == []
+
+
 def test_a_module_that_is_built_in(machine: Machine) -> None:
     machine.write(
         f"/lib/modules/{os.uname().release}/modules.builtin", "kernel/net/netfilter/ip_vs.ko\nkernel/x/nf-nat.ko\n"
