@@ -23,6 +23,7 @@ class ActionModule(ActionBase):
             return dict(result, failed=True, changed=False, msg="survey wants pki_dir, the folder of the authorities")
         roles = args.pop("roles", None) or list(args.get("components") or {})
         wished = args.get("certificates") or {}
+        args["units"] = [role.replace("_", "-") for role in roles]
         args["components"], args["secrets"] = all_apart(args.get("components") or {})
         try:
             pki = Pki(args.pop("pki_dir"), args.pop("passphrase", None))

@@ -28,7 +28,7 @@ def written(name):
 
 def _show(module, names):
     """The properties of each unit, in this order."""
-    properties = "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload"
+    properties = "--property=ActiveState,SubState,MainPID,UnitFileState,NRestarts,Result,NeedDaemonReload,FragmentPath"
     dummy, out, dummy = module.run_command(["systemctl", "show", properties] + names)
     blocks = out.strip().split("\n\n")
     return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
@@ -73,6 +73,13 @@ class Unit:
     def state(self):
         """The unit's state in words, as systemctl status says it."""
         return "%s (%s)" % (self.properties.get("ActiveState"), self.properties.get("SubState"))
+
+    @property
+    def strange(self):
+        """Where the unit is, if it is somebody else's and runs or starts at boot; else empty."""
+        path = self.properties.get("FragmentPath") or ""
+        theirs = path and not (read_bytes(path) or HEADER).startswith(HEADER)
+        return path if theirs and (self.running or self.enabled) else ""
 
     def process_inputs(self):
         """The digest of all that the running process was started with, or None.

@@ -41,6 +41,12 @@ options:
       O(components) by default. Used on the controller only.
     type: list
     elements: str
+  units:
+    description: Units that the host is to run. One of somebody else's that runs under such a name makes the host unfit. Set by the
+      action plugin.
+    type: list
+    elements: str
+    default: []
   unwanted:
     description: Names of components that this host ran under other settings and is not to run any more.
     type: list
@@ -159,6 +165,7 @@ def main():
             "trusted_paths": {"type": "list", "elements": "path", "default": []},
             "components": {"type": "dict", "default": {}},
             "roles": {"type": "list", "elements": "str"},
+            "units": {"type": "list", "elements": "str", "default": []},
             "unwanted": {"type": "list", "elements": "str", "default": []},
             "kubeconfigs": {"type": "list", "elements": "path", "default": []},
             "images": {"type": "dict", "default": {}},
@@ -179,6 +186,13 @@ def main():
     if wish["settings"]:
         result["host"] = Host(module, valid(module, "settings", SETTINGS_SPEC, wish["settings"])).inspect()
         result["clock"] = time.time()
+        result["host"]["findings"] += [
+            "runs the service %s of somebody else's (%s), which would be replaced. If it is not needed, stop it and keep it from "
+            "starting (systemctl disable --now %s), and move away what it keeps; otherwise give that part to another host."
+            % (one.service, one.strange, one.service)
+            for one in systemd.units(module, wish["units"])
+            if one.strange
+        ]
         if result["host"]["differs"] or result["host"]["missing_packages"]:
             result["todo"].append("host")
     if wish["release"] and lacking_files(module, valid(module, "release", RELEASE_SPEC, wish["release"])):

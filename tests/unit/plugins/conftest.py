@@ -479,6 +479,7 @@ class Systemd:
             "UnitFileState": "enabled" if name in self.enabled else "disabled",
             "NRestarts": "0",
             "Result": "success",
+            "FragmentPath": str(self.unit_file(name)) if disk is not None else "",
             "NeedDaemonReload": "yes" if name in self.loaded and self.loaded[name] != disk else "no",
         }
         shown.update(self.properties)

@@ -125,7 +125,7 @@ def test_no_key_and_no_passphrase_goes_to_the_host(survey: Survey, tmp_path: Pat
     args = copy.deepcopy(survey.args)
     survey.run(pki_dir=secret.folder, passphrase="open sesame")
     (asked,) = survey.asked
-    assert set(asked) == {"settings", "components", "certificates", "secrets"}
+    assert set(asked) == {"settings", "components", "certificates", "secrets", "units"}
     assert asked["certificates"]["authorities"][0]["content"] == secret.read("etcd-ca.crt")
     assert "PRIVATE" not in str(asked)
     assert "open sesame" not in str(asked)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
+from ansible_collections.hardway.kubernetes.plugins.filter.to_unit import to_unit
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.pki import Pki
 
 UNIT = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sleep 600\n\n[Install]\nWantedBy=multi-user.target\n"
@@ -447,3 +448,27 @@ def test_a_learner_has_to_be_promoted(host: SimpleNamespace, fake_etcd: Any, etc
     result = host.run_module("survey", look_at(fake_etcd, etcd_tls, tmp_path, "cp1", "cp2"))
     assert (result["todo"], result["restarts"]) == (["etcd"], [])
     assert fake_etcd.verbs() == []
+
+
+def strangers(made: Host, *units: str) -> list[str]:
+    """Findings about services of others; this machine need not run systemd."""
+    return [found for found in made.survey(units=list(units))["host"]["findings"] if "somebody else's" in found]
+
+
+def test_somebody_elses_service_of_the_same_name_is_not_taken_over(made: Host) -> None:
+    """Such as a distribution's etcd: its unit runs, and none of these roles wrote it."""
+    path = made.systemd.folder / "etcd.service"
+    assert strangers(made, "kubelet") == []
+    (found,) = strangers(made, "etcd")
+    assert found == (
+        f"runs the service etcd of somebody else's ({path}), which would be replaced. If it is not needed, stop it and keep it from "
+        "starting (systemctl disable --now etcd), and move away what it keeps; otherwise give that part to another host."
+    )
+    made.systemd.run_command(["systemctl", "disable", "--now", "etcd.service"])
+    assert strangers(made, "etcd") == []
+
+
+def test_a_unit_that_the_roles_wrote_is_theirs(made: Host) -> None:
+    path = made.systemd.folder / "etcd.service"
+    path.write_text(to_unit({"Service": {"ExecStart": "/bin/sleep 600"}}))
+    assert strangers(made, "etcd") == []
