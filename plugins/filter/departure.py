@@ -34,7 +34,17 @@ options:
     elements: str
     default: []
   serving:
-    description: Pairs of a host that does not answer and a port of it that takes connections.
+    description: Pairs of a host and a port of it that takes connections, of those in O(left) and of hosts that do not answer.
+    type: list
+    elements: list
+    default: []
+  balancers:
+    description: Hosts that leave and balance for all.
+    type: list
+    elements: str
+    default: []
+  left:
+    description: Pairs of a host that balances for all and stays, and its port.
     type: list
     elements: list
     default: []

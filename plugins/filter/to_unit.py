@@ -30,6 +30,8 @@ _value:
   type: str
 """
 
+from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import HEADER
+
 
 def _word(word):
     word = str(word).replace("\\", "\\\\").replace("%", "%%").replace("\n", "\\n")
@@ -50,7 +52,7 @@ def to_unit(units):
     for unit in [units] if hasattr(units, "items") else units:
         for section, settings in unit.items():
             sections.setdefault(section, {}).update(settings)
-    lines = ["# Written by hardway.kubernetes; set the role's variables instead of editing this file."]
+    lines = [HEADER + "; set the role's variables instead of editing this file."]
     for section, settings in sections.items():
         lines += ["", "[%s]" % section]
         for key, value in settings.items():

@@ -19,8 +19,7 @@ def listens():
 
     An older program's configuration may lie beside the one in use, so the unit says which counts. Empty where there is none.
     """
-    unit = (read_bytes("%s/%s.service" % (systemd.UNIT_DIRECTORY, UNIT)) or b"").decode("utf-8", "replace")
-    for path in re.findall(r"/\S+/(?:haproxy\.cfg|nginx\.conf)\b", unit):
+    for path in re.findall(r"/\S+/(?:haproxy\.cfg|nginx\.conf)\b", systemd.text_of(UNIT)):
         found = LISTENS.search((read_bytes(path) or b"").decode("utf-8", "replace"))
         if found:
             return "%s:%s" % ("127.0.0.1" if found.group(1) == "127.0.0.1" else "*", found.group(2))

@@ -16,7 +16,6 @@ import re
 from urllib.parse import urlsplit
 
 from ansible_collections.hardway.kubernetes.plugins.module_utils import systemd
-from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import read_bytes
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import client_context, wait_for
 
 ANSWERS_WITHIN = 5.0  # seconds for one question to one member; without a quorum a member answers later or never
@@ -216,8 +215,7 @@ def stores():
     """
     if not systemd.written("kube-apiserver"):
         return []
-    unit = read_bytes("%s/kube-apiserver.service" % systemd.UNIT_DIRECTORY).decode("utf-8", "replace")
-    flags = dict(re.findall(r"--(etcd-servers|audit-log-path)=([^\s\"']+)", unit))
+    flags = dict(re.findall(r"--(etcd-servers|audit-log-path)=([^\s\"']+)", systemd.text_of("kube-apiserver")))
     try:
         served = flags.get("audit-log-path", "-") == "-" or os.path.getsize(flags["audit-log-path"]) > 0
     except OSError:
@@ -230,8 +228,8 @@ def look(wish, client_key=None):
 
     :arg wish: as in ETCD_SPEC; without ca only the disk is looked at.
     :returns: dict with data, folders, begun, and, where a member answered, cluster, members and empty (whether no key is
-        stored, None where that was not answered); otherwise reason. A host without data, and one that is told to look at health, adds which voting members are
-        unhealthy.
+        stored, None where that was not answered); otherwise reason. A host without data, and one that is told to look at
+        health, adds which voting members are unhealthy.
     """
     seen = {
         "data": has_data(wish["wal_dir"]),

@@ -11,7 +11,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state impo
 LIVES_FOR = 30  # seconds; what ends sooner, again and again, waits for nobody
 UNIT_DIRECTORY = "/etc/systemd/system"
 INPUTS_VARIABLE = "HARDWAY_INPUTS"
-HEADER = b"# Written by hardway.kubernetes"  # filter to_unit writes it
+HEADER = "# Written by hardway.kubernetes"  # how units begin that filter to_unit makes
 RELOADED_VARIABLE = "HARDWAY_RELOADED"  # stands beside the other in the file, and there alone is true after a reload
 
 
@@ -21,9 +21,14 @@ def units(module, names):
     return [Unit(module, names[number], properties) for number, properties in enumerate(shown)]
 
 
+def text_of(name):
+    """The text of a unit in the administrator's folder, where the roles write theirs; empty where there is none."""
+    return (read_bytes("%s/%s.service" % (UNIT_DIRECTORY, name)) or b"").decode("utf-8", "replace")
+
+
 def written(name):
     """Whether this host has such a unit and a role of this collection wrote it."""
-    return (read_bytes("%s/%s.service" % (UNIT_DIRECTORY, name)) or b"").startswith(HEADER)
+    return text_of(name).startswith(HEADER)
 
 
 def _show(module, names):
@@ -78,7 +83,7 @@ class Unit:
     def strange(self):
         """Where the unit is, if it is somebody else's and runs or starts at boot; else empty."""
         path = self.properties.get("FragmentPath") or ""
-        theirs = path and not (read_bytes(path) or HEADER).startswith(HEADER)
+        theirs = path and not (read_bytes(path) or HEADER.encode()).startswith(HEADER.encode())
         return path if theirs and (self.running or self.enabled) else ""
 
     def process_inputs(self):

@@ -169,7 +169,7 @@ def not_let_go(hosts, hostvars, stages):
     }
 
 
-def departure(hosts, nodes, etcd, peers, staying=(), serving=()):
+def departure(hosts, nodes, etcd, peers, staying=(), serving=(), balancers=(), left=()):
     """What is to be done with each host, and why some can't go, from what was seen before anything is changed.
 
     :arg hosts: what leaving_hosts() gives.
@@ -177,11 +177,14 @@ def departure(hosts, nodes, etcd, peers, staying=(), serving=()):
     :arg etcd: what a host that stays saw of etcd, with health; None where no member leaves.
     :arg peers: by host that leaves and may be a member, its address for other members.
     :arg staying: such addresses of the members that stay.
-    :arg serving: pairs of a host that does not answer and a port of it that takes connections.
+    :arg serving: pairs of a host and a port of it that takes connections, of those in left and of hosts that do not answer.
+    :arg balancers: hosts that leave and balance for all.
+    :arg left: pairs of a host that balances for all and stays, and its port.
     :returns: dict with findings (sentences by host), drain (nodes that end their pods themselves) and force (nodes that can't),
         as the node_drain module takes them, and objects, the Nodes of both as the api_objects module takes them.
     """
     findings, drain, force = {}, [], []
+    answering = {tuple(pair) for pair in serving}
     for host, told in sorted(hosts.items()):
         node = nodes.get(told["node"])
         sentences = _why_not(host, told, node)
@@ -195,6 +198,11 @@ def departure(hosts, nodes, etcd, peers, staying=(), serving=()):
             sentences.append(
                 "does not answer, and its API server or balancer does (port %s): the host lives. Mend the way to it, or switch it "
                 "off, and run again." % ", ".join(ports)
+            )
+        if told["answers"] and host in balancers and left and not {tuple(pair) for pair in left} & answering:
+            sentences.append(
+                "is the only balancer that takes connections: port %s of %s does not. Bring one of these up first (journalctl -u "
+                "load-balancer there), and run again." % (left[0][1], ", ".join(other for other, _port in left))
             )
         if sentences:
             findings[host] = sentences

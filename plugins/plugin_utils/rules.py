@@ -8,6 +8,7 @@ import difflib
 import ipaddress
 import json
 import re
+from urllib.parse import urlsplit
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import manifests, pki
@@ -707,10 +708,10 @@ def _another_etcd(host, view, seen, members):
     if not now:
         return None
     kept = "has served a cluster that keeps its objects in etcd at %s, and " % ", ".join(now)
-    before = {_host_of(server) for server in now}
+    before = {urlsplit(server).hostname for server in now}
     if view["etcd_endpoints"]:
         given = [_at(server, view["address"]) for server in view["etcd_endpoints"]]
-        if before & {_host_of(server) for server in given}:
+        if before & {urlsplit(server).hostname for server in given}:
             return None
         return kept + (
             "%sendpoints names others only (%s), where they are not. Set what was set before. If it is the same etcd at other "
@@ -721,23 +722,17 @@ def _another_etcd(host, view, seen, members):
     looks = {member: seen[member]["etcd"] for member in members if "etcd" in seen.get(member, {})}
     answers = [look for look in looks.values() if look["members"]]
     if answers:
-        nothing = turns and any(look["empty"] for look in answers)
+        if not (turns and any(look["empty"] for look in answers)):
+            return None
     elif any(look["data"] for look in looks.values()):
         return None  # it may well be there: others see to it that etcd comes up
     elif set(looks) != set(members):
-        return (
-            kept
-            + (
-                "is to turn to %s, where nobody answers or this run does not ask. Whether they hold the cluster's objects must be "
-                "seen first: bring them up, or name them in --limit too." % ", ".join(members)
-            )
-            if turns
-            else None
+        if not turns:
+            return None
+        return kept + (
+            "is to turn to %s, where nobody answers or this run does not ask. Whether they hold the cluster's objects must be seen "
+            "first: bring them up, or name them in --limit too." % ", ".join(members)
         )
-    else:
-        nothing = True
-    if not nothing:
-        return None
     return kept + (
         "the group of etcd (%s) holds no data: an empty etcd would take their place. Put the hosts that hold them back into the "
         "group; new ones join beside them, and old ones leave afterwards (docs/nodes.md). If the data is gone for good and the "
@@ -748,10 +743,6 @@ def _another_etcd(host, view, seen, members):
 def _at(server, own):
     """An https:// address as others see it: own in the place of loopback."""
     return LOOPBACK.sub("https://%s" % own, server)
-
-
-def _host_of(server):
-    return server.partition("//")[2].rpartition(":")[0].strip("[]")
 
 
 def _moved(seen, view, asking):

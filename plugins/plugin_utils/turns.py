@@ -27,12 +27,15 @@ def this_run():
     Process numbers alone come again; in a container each run may be process 1. Where there is no /proc they are all there is.
     """
     process = os.getppid()
-    began = []
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/%d/stat" % process):
-        with contextlib.suppress(OSError), open(path, encoding="utf-8") as stream:
-            began.append(stream.read().rpartition(")")[2].split())
-    # Of a process all that follows its name, whose 20th is when it began, in ticks since the boot (proc_pid_stat(5)).
-    return " ".join([str(process)] + [words[0] if len(words) < 20 else words[19] for words in began])
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as stream:
+            boot = stream.read().strip()
+        with open("/proc/%d/stat" % process, encoding="utf-8") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:
+        return str(process)
+    # Of what follows the process's name the 20th is when it began, in ticks since the boot (proc_pid_stat(5)).
+    return "%d %s %s" % (process, boot, fields[19])
 
 
 class Turn:

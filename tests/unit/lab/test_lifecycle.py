@@ -42,5 +42,5 @@ def test_virtual_machines_do_not_boot_beside_compilers(
     monkeypatch.setattr(lifecycle.paths, "RUN", tmp_path / "run")
     wanted: Any = SimpleNamespace(addresses={"cp1": "192.168.60.11"}, addresses_v6={}, name="single")
     state = lifecycle.State("single", None, str(tmp_path), "192.168.60.1", kind)
-    lifecycle._hosts(Lab("test", tmp_path), state, wanted, Progress(), Files(seen))  # noqa: SLF001
+    lifecycle._hosts(Lab("test", tmp_path), state, wanted, Progress(), Files(seen))
     assert seen == order
