@@ -190,7 +190,7 @@ def patience(kind: str) -> dict[str, Any]:
         "kubelet__ready_within": 600,
         "cluster_dns__available_within": 600,
         "verify__within": 300,
-        "verify__rules_within": 60,
+        "verify__rules_within": 120,
     }
 
 

@@ -45,6 +45,11 @@ options:
     description: Seconds within which the pods must run.
     type: int
     default: 120
+  rules_within:
+    description: Seconds within which Services and names must answer the pods once those run; the nodes' rules follow them with a
+      delay.
+    type: int
+    default: 20
   peers:
     description: To how many other pods each pod connects.
     type: int
@@ -104,8 +109,6 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
 )
 
 PORT = 8080
-# Seconds in which EndpointSlices, and then the rules on the nodes, follow the pods; mostly one or two.
-SETTLES_WITHIN = 20
 SECOND = "probe-second"  # a Service that has an address of the second family only
 LABELS = {"app": "hardway-verify"}
 
@@ -382,7 +385,7 @@ class ClusterCheck:
                 found.append("logs of the pod on node %s can't be read: %s" % (node, error))
             return found
 
-        return wait_for(attempt, SETTLES_WITHIN, 1)
+        return wait_for(attempt, self.wish["rules_within"], 1)
 
     def tries(self, pods, service):
         """All nodes side by side."""
@@ -407,6 +410,7 @@ def main():
             image={"type": "str", "required": True},
             domain={"type": "str", "default": "cluster.local"},
             within={"type": "int", "default": 120},
+            rules_within={"type": "int", "default": 20},
             peers={"type": "int", "default": 5},
             families={"type": "list", "elements": "str", "choices": ["IPv4", "IPv6"], "default": ["IPv4"]},
             balancer={"type": "str", "default": ""},

@@ -34,6 +34,7 @@ UNDER_EACH_KEY = {
         },
     },
 }
+KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a dict"}
 SPEC_KEYS = ("type", "elements", "choices", "required", "options", "no_log")
 
 
@@ -66,11 +67,18 @@ def wrong_values(options, values):
     :arg values: dict of name to value.
     """
     spec = {name: _plain(option) for name, option in options.items()}
-    errors = ArgumentSpecValidator(spec).validate(dict(values)).error_messages
-    for name in sorted(set(UNDER_EACH_KEY) & set(values)):
-        for key, value in values[name].items() if isinstance(values[name], dict) else ():
+    unfit = {name: _other_kind(name, spec[name], values[name]) for name in sorted(set(spec) & set(values))}
+    errors = [error for name in unfit for error in unfit[name]]
+    left = {name: option for name, option in spec.items() if not unfit.get(name)}
+    fit = {name: value for name, value in values.items() if not unfit.get(name)}
+    errors += ArgumentSpecValidator(left).validate(fit).error_messages
+    for name in sorted(set(UNDER_EACH_KEY) & set(fit)):
+        for key, value in fit[name].items() if isinstance(fit[name], dict) else ():
             if isinstance(value, dict):
-                wrong = ArgumentSpecValidator(UNDER_EACH_KEY[name]).validate(dict(value)).error_messages
+                each = {"type": "dict", "options": UNDER_EACH_KEY[name]}
+                wrong = _other_kind("it", each, value) or (
+                    ArgumentSpecValidator(UNDER_EACH_KEY[name]).validate(dict(value)).error_messages
+                )
                 errors += ["%s, under %s: %s" % (name, key, message) for message in wrong]
             else:
                 keys = ", ".join(sorted(UNDER_EACH_KEY[name]))
@@ -78,6 +86,27 @@ def wrong_values(options, values):
     return [
         "%s. Mend it in the inventory; the reference describes it." % str(message).rstrip(".") for message in errors
     ]
+
+
+def _other_kind(name, option, value):
+    # A module would convert such a text. Roles take values as they are: a text for a list is one item per letter there.
+    kind = option.get("type", "str")
+    if value is None:
+        return ["%s is empty (null); without its line it has its default" % name]
+    if isinstance(value, str) and kind in KINDS:
+        return [
+            "%s is a text where %s is expected (quoted in YAML, or by -e NAME=value, which gives texts only: -e takes JSON too)"
+            % (name, KINDS[kind])
+        ]
+    found = []
+    if kind == "list" and isinstance(value, list):
+        inner = dict(option, type=option.get("elements", "raw"))
+        for number, item in enumerate(value):
+            found += _other_kind("%s[%d]" % (name, number), inner, item)
+    elif kind == "dict" and isinstance(value, dict):
+        for key in sorted(set(value) & set(option.get("options", {}))):
+            found += _other_kind("%s.%s" % (name, key), option["options"][key], value[key])
+    return found
 
 
 def _plain(option):

@@ -137,6 +137,26 @@ def test_rules_that_do_not_follow_are_told(on, playbook, kubectl, namespace):
     assert re.search(rf"rules of Services \({mode}\): \d+ ports with \d+ endpoints on {len(NODES)} node", verified)
 
 
+def test_kube_proxy_without_root_in_its_default_mode(on, playbook):
+    """The size of the kernel's table of connections is root's alone; containers have none of their own to set."""
+    files = ["/proc/sys/net/netfilter/nf_conntrack_max", "/sys/module/nf_conntrack/parameters/hashsize"]
+    for name in NODES:
+        on(name).check_output(f"echo 1024 >{files[1]} && echo 4096 >{files[0]}")
+    try:
+        green(playbook, "site.yml", "-e", "kube_proxy__mode=nftables")
+        for name in NODES:
+            process = on(name).check_output("systemctl show -P MainPID kube-proxy")
+            assert on(name).check_output(f"ps -o user= -p {process}") == "kube-proxy"
+            most, table = (int(on(name).check_output(f"cat {path}")) for path in files)
+            assert most >= 131072
+            assert table >= most // 4
+        verified = green(playbook, "playbooks/verify.yml", "-e", "kube_proxy__mode=nftables").stdout
+        assert re.search(r"rules of Services \(nftables\): \d+ ports", verified)
+    finally:
+        green(playbook, "site.yml")
+    green(playbook, "playbooks/verify.yml")
+
+
 def test_swap_is_turned_off_by_a_run(on, playbook):
     """Now and at the next boot; containers have none of their own."""
     host = on(NODES[0])

@@ -33,7 +33,7 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
     """Run it on three nodes; check.failures[node] are the addresses that its pod does not reach."""
 
     def run(check_mode: bool = False, **more: Any) -> dict[str, Any]:
-        wish = {"nodes": ["cp1", "cp2", "w1"], "image": "agnhost", "within": 1, **more}
+        wish = {"nodes": ["cp1", "cp2", "w1"], "image": "agnhost", "within": 1, "rules_within": 0, **more}
         result = host.run_module("cluster_check", {**api.params, **wish}, check_mode)
         assert not result["changed"]
         return result
@@ -43,7 +43,6 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
     run.service = {"clusterIP": "10.96.7.7"}
     run.scripts = {}
     run.tries = {}
-    monkeypatch.setattr(cluster_check, "SETTLES_WITHIN", 0)
 
     def execute(_api: Any, _namespace: str, name: str, command: list[str]) -> tuple[int, str, str]:
         node_name = name.removeprefix("probe-")
@@ -154,9 +153,8 @@ def test_somebody_elses_namespace_stays(check: Callable[..., Any], api: Any) -> 
 def test_a_service_whose_rules_come_a_little_later(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """EndpointSlices and the nodes' rules follow the pods; but only those that fail are tried again, and not for ever."""
     monkeypatch.setattr(kube_api, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
-    monkeypatch.setattr(cluster_check, "SETTLES_WITHIN", 30)
     check.failures = {"cp1": lambda tries: ["10.96.7.7"] if tries < 4 else []}
-    assert check()["findings"] == []
+    assert check(rules_within=30)["findings"] == []
     assert check.tries == {"cp1": 4, "cp2": 1, "w1": 1}
 
 
