@@ -34,7 +34,7 @@ UNDER_EACH_KEY = {
         },
     },
 }
-KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a dict"}
+LIKE = {"list": "[...]", "dict": "{...}"}
 SPEC_KEYS = ("type", "elements", "choices", "required", "options", "no_log")
 
 
@@ -67,7 +67,7 @@ def wrong_values(options, values):
     :arg values: dict of name to value.
     """
     spec = {name: _plain(option) for name, option in options.items()}
-    unfit = {name: _other_kind(name, spec[name], values[name]) for name in sorted(set(spec) & set(values))}
+    unfit = {name: _other_kind(name, options[name], values[name]) for name in sorted(set(spec) & set(values))}
     errors = [error for name in unfit for error in unfit[name]]
     left = {name: option for name, option in spec.items() if not unfit.get(name)}
     fit = {name: value for name, value in values.items() if not unfit.get(name)}
@@ -89,14 +89,14 @@ def wrong_values(options, values):
 
 
 def _other_kind(name, option, value):
-    # A module would convert such a text. Roles take values as they are: a text for a list is one item per letter there.
+    # A module would make a list or a dict of a text. Roles take it as it is: one item per letter.
     kind = option.get("type", "str")
-    if value is None:
-        return ["%s is empty (null); without its line it has its default" % name]
-    if isinstance(value, str) and kind in KINDS:
+    if value is None and ("default" in option or option.get("required")):
+        return ["%s is empty (null): give it a value, or take its line away for the default" % name]
+    if isinstance(value, str) and kind in LIKE:
         return [
-            "%s is a text where %s is expected (quoted in YAML, or by -e NAME=value, which gives texts only: -e takes JSON too)"
-            % (name, KINDS[kind])
+            "%s is a text where a %s is expected. Behind -e that is JSON: -e '{\"%s\": %s}'"
+            % (name, kind, name, LIKE[kind])
         ]
     found = []
     if kind == "list" and isinstance(value, list):

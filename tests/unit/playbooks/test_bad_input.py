@@ -36,6 +36,7 @@ def run(*arguments: str, playbook: str = "site.yml", inventory: str = "stacked")
     ("extra", "words"),
     [
         ("cluster_pod_cidr: 10.244.0.0", ["cluster_pod_cidr", "is no network in CIDR notation"]),
+        ("cluster_dns__upstream: 10.0.0.53", ["cluster_dns__upstream is a text where a list is expected"]),
         ("cluster_pod_cidr: 10.96.128.0/17", ["cluster_pod_cidr", "cluster_service_cidr", "overlap"]),
         ("cluster_pod_cidr: 192.168.0.0/16", ["holds the address 192.168.60.11 of cp1"]),
         ("cluster_version: 1.22.0", ["cluster_version 1.22.0 is not supported", "1.36"]),

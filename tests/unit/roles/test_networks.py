@@ -46,7 +46,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "dual bridge without masquerading": {
         "cni__kind": "bridge",
         "cni__pod_cidr": PARTS + "," + PARTS_V6,
-        "cni__masquerade": False,
+        "cni__masquerade": "false",  # as INI files have it, and -e
     },
     "none": {
         "cni__kind": "none",
