@@ -31,6 +31,8 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         args = self._task.args
+        if args.get("state") == "absent":
+            return dict(result, **self._remove(os.path.expanduser(args["path"]), args["cluster_name"]))
         pki = Pki(args["pki_dir"], args.get("passphrase"))
         path = os.path.expanduser(args["path"])
         try:
@@ -53,9 +55,24 @@ class ActionModule(ActionBase):
         }
         return dict(result, changed=changed, path=path, diff=diff if changed else [])
 
+    def _remove(self, path, cluster_name):
+        if not os.path.lexists(path):
+            return {"changed": False, "path": path}
+        try:
+            strange = _strangers(_read(path) or {}, cluster_name)
+        except PkiError as error:
+            return {"changed": False, "path": path, "warnings": ["%s It was left there." % error]}
+        if strange:
+            words = "%s was left there: it holds more than this cluster's access (%s)." % (path, ", ".join(strange))
+            return {"changed": False, "path": path, "warnings": [words]}
+        if not self._task.check_mode:
+            os.unlink(path)
+        diff = {"before_header": path, "after_header": path, "before": "present\n", "after": "absent\n"}
+        return {"changed": True, "path": path, "diff": diff}
 
-def _refuse_strangers(path, present, cluster_name):
-    """The file is written whole, and goes with the cluster: whatever else is in it would be lost."""
+
+def _strangers(present, cluster_name):
+    """Names of what is in a kubeconfig beside this cluster's access."""
 
     def entries(kind):
         listed = present.get(kind)
@@ -69,11 +86,16 @@ def _refuse_strangers(path, present, cluster_name):
         name for name in named("clusters") + named("contexts") if not (name + "-").startswith(cluster_name + "-")
     ]
     strange += [name for name in named("users") if name not in used]
+    return list(dict.fromkeys(strange))
+
+
+def _refuse_strangers(path, present, cluster_name):
+    """The file is written whole: whatever else is in it would be lost."""
+    strange = _strangers(present, cluster_name)
     if strange:
         raise PkiError(
             "%s holds more than this cluster's access (%s), and is written whole. Set kubectl__kubeconfig to a file of its own, and "
-            "name both in KUBECONFIG, with a colon between. Nothing was changed."
-            % (path, ", ".join(dict.fromkeys(strange)))
+            "name both in KUBECONFIG, with a colon between. Nothing was changed." % (path, ", ".join(strange))
         )
 
 

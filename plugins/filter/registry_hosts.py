@@ -30,6 +30,7 @@ _value:
 import base64
 
 from ansible_collections.hardway.kubernetes.plugins.filter.to_toml import to_toml
+from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import HEADER
 
 
 def registry_hosts(registries):
@@ -56,7 +57,7 @@ def registry_hosts(registries):
         found.append(
             {
                 "path": "/etc/containerd/certs.d/%s/hosts.toml" % registry,
-                "content": to_toml(data),
+                "content": HEADER + " from containerd__registries, and gone with its entry there.\n" + to_toml(data),
                 "mode": "0600",
                 "secret": True,
                 "restart": False,

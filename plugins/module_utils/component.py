@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import time
@@ -13,6 +14,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, identity, read_bytes
 from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import TURN_SPEC, TURN_TAKES, TURN_WAITS, agreed
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import (
+    HEADER,
     INPUTS_VARIABLE,
     RELOADED_VARIABLE,
     Unit,
@@ -215,9 +217,19 @@ class Component:
             self.state.file(
                 wished["path"], wished["content"], wished["owner"], wished["group"], wished["mode"], wished["secret"]
             )
+        self._sweep()
         for path, target in sorted(self.wish["links"].items()):
             self.state.link(path, target)
         return bool(self.unit_text) and self.state.file(self.unit.path, self.unit_text)
+
+    def _sweep(self):
+        """Files that an earlier wish put there; what does not begin as ours is somebody else's and stays."""
+        wished = {file["path"] for file in self.wish["files"]}
+        for pattern in self.wish["sweep"]:
+            for path in sorted(glob.glob(pattern)):
+                if path not in wished and (read_bytes(path) or b"").startswith(HEADER.encode()):
+                    self.state.absent(path)
+                    self.state.absent(os.path.dirname(path), only_if_empty=True)
 
     def launch(self):
         """Start or restart what prepare() left due, once announce() has told systemd of it."""
@@ -340,6 +352,7 @@ COMPONENT_SPEC = {
             "reload": {"type": "bool", "default": False},
         },
     },
+    "sweep": {"type": "list", "elements": "path", "default": []},
     "links": {"type": "dict", "default": {}},
     "inputs": {"type": "list", "elements": "path", "default": []},
     "secrets": {"type": "dict", "default": {}, "no_log": True},

@@ -15,7 +15,8 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
 
 MODULES_FILE = "/etc/modules-load.d/hardway-kubernetes.conf"
-SYSCTL_FILE = "/etc/sysctl.d/90-hardway-kubernetes.conf"
+# After 99-sysctl.conf, which is /etc/sysctl.conf and at the next boot would have the last word.
+SYSCTL_FILE = "/etc/sysctl.d/99-zz-hardway-kubernetes.conf"
 PACKAGER_WAITS = 120  # seconds for another one to finish
 LISTS_SERVE = 3600  # seconds that package lists are taken for new
 # Families of distributions by what ID and ID_LIKE of os-release(5) say; the first that is known counts.

@@ -24,14 +24,18 @@ attributes:
     description: Shows what differs, never a key.
     support: full
 options:
+  state:
+    description: With V(absent) the file goes. One that holds more than this cluster's access by then stays, with a warning.
+    type: str
+    choices: [present, absent]
+    default: present
   path:
     description: Where the kubeconfig goes on the controller, 0600.
     type: path
     required: true
   pki_dir:
-    description: Folder of the controller with the authorities.
+    description: Folder of the controller with the authorities. Required where O(state) is V(present).
     type: path
-    required: true
   passphrase:
     description: Passphrase of the authorities' keys.
     type: str
@@ -44,13 +48,11 @@ options:
     type: str
     default: ""
   servers:
-    description: Addresses of the API servers by host.
+    description: Addresses of the API servers by host. Required where O(state) is V(present).
     type: dict
-    required: true
   user:
-    description: Name of the person, as the audit log will show it.
+    description: Name of the person, as the audit log will show it. Required where O(state) is V(present).
     type: str
-    required: true
   days:
     description: Life of the certificate in days.
     type: int

@@ -108,6 +108,12 @@ options:
           replaced. That takes its turn too, and no gate. O(files[].restart) is not looked at then.
         type: bool
         default: false
+  sweep:
+    description: Patterns of the shell for paths. What begins as a file that this collection writes, and is none of O(files) any
+      more, goes, and its folder where nothing else is in it. Somebody else's files stay.
+    type: list
+    elements: path
+    default: []
   links:
     description: Symbolic links, path to target; the process must be newer than their targets.
     type: dict

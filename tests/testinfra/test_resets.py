@@ -14,7 +14,7 @@ GONE = [
     *("/etc/kubernetes", "/etc/etcd", "/etc/containerd", "/etc/cni", "/opt/hardway", "/opt/cni", "/opt/containerd"),
     *("/var/lib/hardway", "/var/log/kubernetes", "/etc/modules-load.d/hardway-kubernetes.conf", "/run/flannel"),
     *(
-        "/etc/sysctl.d/90-hardway-kubernetes.conf",
+        "/etc/sysctl.d/99-zz-hardway-kubernetes.conf",
         "/etc/systemd/logind.conf.d/99-kubelet.conf",
         "/usr/libexec/kubernetes",
     ),

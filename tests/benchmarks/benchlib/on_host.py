@@ -19,7 +19,7 @@ UNITS = "/etc/systemd/system"
 RELEASES = "/opt/hardway"
 INPUTS = "/var/lib/hardway"
 TREES = ("/etc/kubernetes", "/etc/etcd", "/etc/containerd", "/etc/cni")
-FILES = ("/etc/sysctl.d/90-hardway-kubernetes.conf", "/etc/modules-load.d/hardway-kubernetes.conf")
+FILES = ("/etc/sysctl.d/99-zz-hardway-kubernetes.conf", "/etc/modules-load.d/hardway-kubernetes.conf")
 LINKS = ("/usr/local/bin", "/opt/cni/bin")
 # Of these only that they are there, whose and with which mode; each after the one that it lies in.
 EMPTY = (

@@ -116,8 +116,8 @@ def install(seen: Mapping[str, Any], before: Mapping[str, Any], mirror: str) -> 
             f"tar -xpf {FOLDER}/state.tar -C /",
             # What the kernel has built in can't be loaded, and the install has found that all of it is there.
             "modprobe --all --quiet $(cat /etc/modules-load.d/hardway-kubernetes.conf 2>/dev/null) || true",
-            "if [ -e /etc/sysctl.d/90-hardway-kubernetes.conf ]; then",
-            "  sysctl --quiet --load=/etc/sysctl.d/90-hardway-kubernetes.conf",
+            "if [ -e /etc/sysctl.d/99-zz-hardway-kubernetes.conf ]; then",
+            "  sysctl --quiet --load=/etc/sysctl.d/99-zz-hardway-kubernetes.conf",
             "fi",
             "mark files",
             "systemctl daemon-reload",

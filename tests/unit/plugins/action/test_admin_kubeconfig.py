@@ -175,3 +175,30 @@ def test_a_file_that_holds_other_access_is_neither_replaced_nor_joined(keep: Any
     config["clusters"], config["users"] = config["clusters"][:-1], config["users"][:-1]
     keep.path.write_text(yaml.safe_dump(config))
     assert keep(user="pat")["changed"]  # the user of before is this cluster's
+
+
+def test_it_goes_with_its_cluster(keep: Any) -> None:
+    """Check mode only says so; what is gone already is no change."""
+    keep()
+    assert keep(check=True, state="absent")["changed"]
+    assert keep.path.exists()
+    assert keep(state="absent")["changed"]
+    assert not keep.path.exists()
+    assert not keep(state="absent")["changed"]
+
+
+@pytest.mark.parametrize("text", ["strangers", "- no kubeconfig\n", "{"])
+def test_what_holds_more_by_then_stays(keep: Any, text: str) -> None:
+    """Somebody has put another cluster into it since, or made another file of it."""
+    keep()
+    if text == "strangers":
+        config = load(keep)
+        config["clusters"].append({"name": "prod", "cluster": {"server": "https://prod:6443"}})
+        text = yaml.safe_dump(config)
+    keep.path.write_text(text)
+    result = keep(state="absent")
+    assert not result["changed"]
+    assert not result.get("failed")
+    assert f"{keep.path} " in result["warnings"][0]
+    assert "left there" in result["warnings"][0]
+    assert keep.path.read_text() == text

@@ -230,6 +230,28 @@ def test_a_file_edited_by_hand_is_set_right(etcd: Host) -> None:
     assert Path(etcd.path("etc/etcd/config")).read_text() == "quota: 1\n"
 
 
+def test_a_file_that_is_wished_no_more_goes(etcd: Host) -> None:
+    """With its folder, where it was ours; what somebody else put there stays, and so does what is wished."""
+    ours = "# Written by hardway.kubernetes\npassword = 1\n"
+    old, kept, others = (etcd.path(f"etc/etcd/{name}/hosts") for name in ("old", "kept", "others"))
+    both = [{"path": path, "content": ours, "secret": True, "restart": False} for path in (old, kept)]
+    files = etcd.wish["files"]
+    etcd.run(files=files + both)
+    Path(others).parent.mkdir()
+    Path(others).write_text("password = 2\n")
+    less = {"files": files + both[1:], "sweep": [etcd.path("etc/etcd/*/hosts")]}
+
+    assert etcd.run(check=True, **less)["changed"]
+    assert Path(old).exists()
+    result = etcd.run(**less)
+    assert {entry["before_header"] for entry in result["diff"]} == {old, str(Path(old).parent)}
+    assert "password" not in str(result["diff"])
+    assert not Path(old).parent.exists()
+    assert (Path(kept).read_text(), Path(others).read_text()) == (ours, "password = 2\n")
+    assert etcd.systemd.verbs() == []
+    assert not etcd.run(**less)["changed"]
+
+
 def test_health_and_gate_are_no_settings_of_the_process(etcd: Host) -> None:
     etcd.run()
     etcd.wish["healthy"] = {"tcp": f"127.0.0.1:{etcd.server.server_port}"}

@@ -271,7 +271,7 @@ def test_settings_are_made_now_and_for_the_next_boot(machine: Machine) -> None:
     result = machine.run("present", **WISH)
     assert result["changed"]
     assert machine.read("/etc/modules-load.d/hardway-kubernetes.conf") == "overlay\nip_vs\n"
-    assert machine.read("/etc/sysctl.d/90-hardway-kubernetes.conf") == (
+    assert machine.read("/etc/sysctl.d/99-zz-hardway-kubernetes.conf") == (
         "fs.inotify.max_user_instances = 8192\nnet.ipv4.ip_forward = 1\n"
     )
     assert machine.read("/proc/sys/net/ipv4/ip_forward") == "1"
@@ -294,7 +294,7 @@ def test_a_minimum_leaves_a_higher_value_alone(machine: Machine) -> None:
     machine.write("/proc/sys/fs/inotify/max_user_instances", "99999\n")
     machine.run("present", **WISH)
     assert machine.read("/proc/sys/fs/inotify/max_user_instances") == "99999\n"
-    assert "inotify" not in machine.read("/etc/sysctl.d/90-hardway-kubernetes.conf")
+    assert "inotify" not in machine.read("/etc/sysctl.d/99-zz-hardway-kubernetes.conf")
 
 
 def test_a_value_that_drifted_is_set_again(machine: Machine) -> None:
@@ -361,7 +361,7 @@ def test_absent_takes_the_files_and_gives_fstab_back(machine: Machine) -> None:
     machine.run("present", **WISH)
     assert machine.run("absent")["changed"]
     assert machine.read("/etc/modules-load.d/hardway-kubernetes.conf") is None
-    assert machine.read("/etc/sysctl.d/90-hardway-kubernetes.conf") is None
+    assert machine.read("/etc/sysctl.d/99-zz-hardway-kubernetes.conf") is None
     assert machine.read("/etc/fstab") == FSTAB
     assert not machine.run("absent")["changed"]
 
