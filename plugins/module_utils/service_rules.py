@@ -96,7 +96,7 @@ def of_iptables(saved):
             to = re.search(r"-d ([0-9a-fA-F.:]+)/\d+ -p (\S+) .*--dport (\d+)", match)
             if to and target.startswith(("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-")):
                 services[key(to.group(2), to.group(1), to.group(3))] = target
-        elif target == "DNAT":
+        elif target == "DNAT" and chain.startswith("KUBE-SEP-"):  # in other chains it is somebody else's
             address, dummy, port = re.search(r"--to-destination (\S+)", rest).group(1).rpartition(":")
             targets[chain] = at(address.strip("[]"), port)
         elif target.startswith(("KUBE-SEP-", "KUBE-SVC-", "KUBE-SVL-")):
@@ -288,11 +288,16 @@ class Rules:
         """Sentences about rules that another mode has left."""
         mode, found = self.wish["mode"], []
         if mode != "nftables":
-            tables = self.run(["nft", "list", "tables"]) or ""
-            found += ["table %s (nftables)" % TABLE] if "table ip %s" % TABLE in tables.splitlines() else []
+            tables = (self.run(["nft", "list", "tables"]) or "").splitlines()
+            for family in ("ip", "ip6"):
+                found += (
+                    ["table %s %s (nftables)" % (family, TABLE)] if "table %s %s" % (family, TABLE) in tables else []
+                )
         if mode != "iptables":
             sign = SERVICES if mode == "nftables" else SERVICE_CHAIN
-            found += ["chains %s* (iptables)" % sign.strip(": ")] if sign in (self.saved(4) or "") else []
+            for version in self.families:
+                words = "chains %s* (%s)" % (sign.strip(": "), {4: "iptables", 6: "ip6tables"}[version])
+                found += [words] if sign in (self.saved(version) or "") else []
         if mode != "ipvs" and os.path.exists(IPVS_LINK):
             found.append("interface kube-ipvs0 and its virtual servers (ipvs)")
         return [
@@ -350,5 +355,5 @@ RULES_SPEC = {
     "ca": {"type": "path", "required": True},
     "cert": {"type": "path", "required": True},
     "key": {"type": "path", "required": True, "no_log": False},
-    "within": {"type": "int", "default": 15},
+    "within": {"type": "int", "default": 20},
 }

@@ -179,7 +179,7 @@ options:
       within:
         description: Seconds within which rules and API must agree once. Where they agree at once there is one look.
         type: int
-        default: 15
+        default: 20
   maximum_clock_skew:
     description: Seconds by which the host's clock may differ from the controller's. Without it the clock is not judged.
     type: int

@@ -116,6 +116,21 @@ def test_all_modes_say_the_same() -> None:
     assert rules("nftables") == rules("iptables") == rules("ipvs")
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 192.168.1.5",
+        "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination :8080",
+        "-A OUTPUT -j DNAT --to-destination 192.168.1.5-192.168.1.9",
+        "-A CNI-DN-xyz -j DNAT [unsupported revision]",
+    ],
+)
+def test_somebody_elses_translations_are_passed_over(strange: str) -> None:
+    """A host may forward ports of its own; they stand in the same table as kube-proxy's."""
+    saved = capture("iptables-save.txt").replace("COMMIT", strange + "\nCOMMIT")
+    assert service_rules.of_iptables(saved) == service_rules.of_iptables(capture("iptables-save.txt"))
+
+
 def test_older_kube_proxies_chose_endpoints_by_chains() -> None:
     """1.34: numgen with a map of verdicts without affinity too, and elements with comments."""
     chain = {"family": "ip", "table": "kube-proxy"}
@@ -400,19 +415,23 @@ def test_an_api_that_does_not_answer_is_told(machine: Host) -> None:
     [
         ("nftables", "iptables", "chains KUBE-SERVICES* (iptables)"),
         ("nftables", "ipvs", "interface kube-ipvs0 and its virtual servers (ipvs)"),
-        ("iptables", "nftables", "table kube-proxy (nftables)"),
+        ("nftables", "ip6tables", "chains KUBE-SERVICES* (ip6tables)"),
+        ("iptables", "nftables", "table ip kube-proxy (nftables)"),
         ("iptables", "ipvs", "interface kube-ipvs0 and its virtual servers (ipvs)"),
         ("ipvs", "iptables", "chains KUBE-SVC-* (iptables)"),
-        ("ipvs", "nftables", "table kube-proxy (nftables)"),
+        ("ipvs", "ip6tables", "chains KUBE-SVC-* (ip6tables)"),
+        ("ipvs", "nftables", "table ip kube-proxy (nftables)"),
+        ("ipvs", "nftables of IPv6", "table ip6 kube-proxy (nftables)"),
     ],
 )
 def test_rules_that_another_mode_left(machine: Host, mode: str, left: str, words: str) -> None:
     machine.wish["mode"] = mode
-    if left == "iptables":
-        machine.answers["iptables-save -t nat"] = capture("iptables-save.txt")
-    elif left == "nftables":
-        machine.answers["nft list tables"] = "table ip filter\ntable ip kube-proxy\ntable ip6 kube-proxy\n"
-    else:
+    if left in ("iptables", "ip6tables"):
+        machine.answers[f"{left}-save -t nat"] = capture(f"{left}-save.txt")
+    if left.startswith("nftables"):
+        family = "ip6" if left.endswith("IPv6") else "ip"
+        machine.answers["nft list tables"] = f"table ip filter\ntable {family} kube-proxy\n"
+    if left == "ipvs":
         machine.link.mkdir()
     (found,) = machine.rules().leftovers()
     assert found.startswith(f"rules of another mode of kube-proxy than {mode} are left: {words}. Take them away: ")
