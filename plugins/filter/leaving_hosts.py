@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - From the inventory, from what was asked for, and from whether they answered.
-positional: hostvars, nodes, dead, bare_pods
+positional: hostvars, nodes, dead, bare_pods, managers
 options:
   _input:
     description: Names of hosts.
@@ -34,6 +34,11 @@ options:
     description: Hosts whose pods without a controller may go, a text with commas or a list.
     type: raw
     required: true
+  managers:
+    description: By C(kube-controller-manager) and C(kube-scheduler), the hosts of their groups. What those that stay answered is in
+      C(__cluster__manages). Without it nobody is taken for the last one.
+    type: dict
+    required: false
 """
 
 EXAMPLES = r"""

@@ -119,17 +119,25 @@ def _stranger(host, groups, names, ours):
     )
 
 
-def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods):
+def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods, managers=None):
     """What is known of each host that is to leave.
 
     :arg leaving: their names.
     :arg hostvars: Ansible's hostvars, with what ping said of each in __cluster__answer.
     :arg nodes: hosts that are nodes.
     :arg dead, bare_pods: hosts that were named so, as host_names() takes them.
+    :arg managers: dict of kube-controller-manager and kube-scheduler to the hosts of their groups; those that stay have been asked,
+        with the answers in __cluster__manages.
     :returns: by host: dict with name (in the cluster), node (the same where it is one, or None), answers, dead and bare_pods
         (bool), wrong (why nothing can be done on a host that answers, or None), gone (bool: it is off for good, or all of it
-        was removed), and look, the node as the node_drain module is asked about it, or None.
+        was removed), look, the node as the node_drain module is asked about it, or None, and last: by manager that it runs and
+        nobody else who does its work, those that should.
     """
+    without = {}
+    for manager, hosts in (managers or {}).items():
+        staying = [host for host in hosts if host not in leaving]
+        if staying and not any(_manages(hostvars[host], manager) for host in staying):
+            without[manager] = staying
     found = {}
     for host in leaving:
         variables = hostvars[host]
@@ -147,8 +155,15 @@ def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods):
             "dead": named_dead,
             "bare_pods": host in host_names(bare_pods),
             "look": {"name": node, "dead": named_dead and not answers} if node else None,
+            "last": {manager: staying for manager, staying in without.items() if host in managers[manager]},
         }
     return found
+
+
+def _manages(variables, manager):
+    """Whether a host's manager said that it is well."""
+    answers = (variables.get("__cluster__manages") or {}).get("results") or []
+    return any(answer["item"]["key"] == manager and answer.get("status") == 200 for answer in answers)
 
 
 def not_let_go(hosts, hostvars, stages):
@@ -203,6 +218,11 @@ def departure(hosts, nodes, etcd, peers, staying=(), serving=(), balancers=(), l
             sentences.append(
                 "is the only balancer that takes connections: port %s of %s does not. Bring one of these up first (journalctl -u "
                 "load-balancer there), and run again." % (left[0][1], ", ".join(other for other, _port in left))
+            )
+        for manager, others in told.get("last", {}).items() if told["answers"] else ():
+            sentences.append(
+                "runs %s, and nobody would do its work: it does not say that it is well on %s. Bring one up there first "
+                "(journalctl -u %s), and run again." % (manager, ", ".join(others), manager)
             )
         if sentences:
             findings[host] = sentences

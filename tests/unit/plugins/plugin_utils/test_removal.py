@@ -179,6 +179,7 @@ def test_what_is_known_of_hosts_comes_from_the_inventory_and_one_ping() -> None:
             "dead": True,
             "bare_pods": False,
             "look": {"name": "node2", "dead": True},
+            "last": {},
         },
         "ETCD9": {
             "name": "etcd9",
@@ -189,6 +190,7 @@ def test_what_is_known_of_hosts_comes_from_the_inventory_and_one_ping() -> None:
             "dead": False,
             "bare_pods": False,
             "look": None,
+            "last": {},
         },
     }
 
@@ -302,6 +304,48 @@ def test_a_dead_host_whose_api_server_or_balancer_serves_is_not_dead() -> None:
     assert list(found) == ["cp1"]
     assert "its API server or balancer does (port 6443): the host lives" in found["cp1"][0]
     assert departure({"cp1": host(node=None)}, {}, None, {}, (), [["cp1", 6443]])["findings"] == {}
+
+
+MANAGERS = {"kube-controller-manager": ["cp1", "cp2", "cp3"], "kube-scheduler": ["cp1", "cp2", "cp3"]}
+
+
+def manages(*managers: str, **more: Any) -> dict[str, Any]:
+    """A host that stays, whose managers of these names say that they are well."""
+    asked = [{"item": {"key": name}, "status": 200 if name in managers else -1} for name in MANAGERS]
+    return {"__cluster__manages": {"results": asked, **more}}
+
+
+def last(
+    cp2: dict[str, Any], cp3: dict[str, Any], leaving: tuple[str, ...] = ("cp1",), **answer: Any
+) -> dict[str, Any]:
+    answer = answer or {"ping": "pong"}
+    hostvars = {"cp1": {"__cluster__answer": answer}, "cp2": cp2, "cp3": cp3}
+    hosts = leaving_hosts(leaving, hostvars, [], "cp1", "", MANAGERS)
+    return departure(hosts, {}, None, {})["findings"]
+
+
+def test_the_last_manager_that_works_stays() -> None:
+    """One that works is enough; of those that stay none answers, or none is well, or they are dead themselves."""
+    well = manages(*MANAGERS)
+    assert last(well, {}) == last(well, manages()) == {}
+    assert last(manages("kube-scheduler"), manages("kube-controller-manager")) == {}
+    (sentence,) = last(manages("kube-scheduler"), {"__cluster__manages": {"unreachable": True}})["cp1"]
+    assert sentence == (
+        "runs kube-controller-manager, and nobody would do its work: it does not say that it is well on cp2, cp3. Bring one up there "
+        "first (journalctl -u kube-controller-manager), and run again."
+    )
+    assert len(last({}, {})["cp1"]) == 2
+    assert list(last(well, {}, ("cp1", "cp2"))) == ["cp1", "cp2"]
+
+
+def test_a_dead_host_was_no_manager_that_works() -> None:
+    assert last({}, {}, unreachable=True) == {}
+
+
+def test_a_host_without_managers_leaves_whatever_they_do() -> None:
+    hostvars = {"worker1": {"__cluster__answer": {"ping": "pong"}}, "cp1": {}, "cp2": {}, "cp3": {}}
+    hosts = leaving_hosts(["worker1"], hostvars, [], "", "", MANAGERS)
+    assert departure(hosts, {}, None, {})["findings"] == {}
 
 
 # ---- what is left to do ----
