@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 from ansible_collections.hardway.kubernetes.plugins.module_utils import systemd
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import read_bytes
@@ -12,6 +13,8 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state impo
 UNIT = "load-balancer"
 # In the configurations of HAProxy and nginx that role load_balancer writes.
 LISTENS = re.compile(r"^\s*(?:bind|listen) (?:(\S+):)?(\d+)\b", re.MULTILINE)
+# In keepalived's, which role virtual_address writes.
+VIRTUAL = re.compile(r"^\s*virtual_ipaddress \{\s+([0-9a-fA-F.:]+)", re.MULTILINE)
 
 
 def listens():
@@ -24,6 +27,26 @@ def listens():
         if found:
             return "%s:%s" % ("127.0.0.1" if found.group(1) == "127.0.0.1" else "*", found.group(2))
     return ""
+
+
+def holds():
+    """The virtual address that this host's keepalived may hold by its configuration; empty where there is none."""
+    for path in re.findall(r"--use-file=(/\S+)", systemd.text_of("virtual-address")):
+        found = VIRTUAL.search((read_bytes(path) or b"").decode("utf-8", "replace"))
+        if found:
+            return found.group(1)
+    return ""
+
+
+def taken(address, port):
+    """Whether somebody has an address: a connection is taken there, or refused."""
+    try:
+        with socket.create_connection((address, int(port)), timeout=2):
+            return True
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
 
 
 def asked(paths):

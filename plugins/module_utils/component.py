@@ -12,6 +12,7 @@ import time
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, identity, read_bytes
+from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import in_words, wait_for
 from ansible_collections.hardway.kubernetes.plugins.module_utils.lease import TURN_SPEC, TURN_TAKES, TURN_WAITS, agreed
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import (
     HEADER,
@@ -155,7 +156,7 @@ class Component:
 
     def take_turn(self):
         """start() and finish() while no other run, of this controller or another, restarts what has a gate too."""
-        seconds = (self.wish["healthy"] or {}).get("within", 0) + TURN_TAKES
+        seconds = 2 * self._patience() + TURN_TAKES  # at the gate, and for health
         with agreed(self.wish["turn"], self.wish["client_key"], seconds) as other:
             if other:
                 self.module.fail_json(
@@ -193,19 +194,31 @@ class Component:
         gate = self.wish["restart_gate"]
         if not gate or not gate["at_least"]:
             return
-        wrong = []
-        for other in gate["others"]:
-            reason = probing.ask(other)
-            if reason:
-                wrong.append("%s: %s" % (probing.describe(other), reason))
-        healthy = len(gate["others"]) - len(wrong)
-        if healthy < gate["at_least"]:
+
+        def closed():
+            wrong = {probing.describe(other): probing.ask(other) for other in gate["others"]}
+            wrong = {name: reason for name, reason in wrong.items() if reason}
+            return wrong if len(gate["others"]) - len(wrong) < gate["at_least"] else {}
+
+        # Others may be in their first start, which the same run began beside this.
+        wrong = wait_for(closed, self._patience(), 1)
+        if wrong:
             self.module.fail_json(
                 msg="%s needs a restart for its new settings, and it was refused: only %d of the other %d members are "
-                "healthy and %d must be. Nothing was changed on this host. Mend the others first: %s"
-                % (self.wish["name"], healthy, len(gate["others"]), gate["at_least"], "; ".join(wrong)),
+                "healthy and %d must be. It was left as it is on this host. Mend the others first: %s"
+                % (
+                    self.wish["name"],
+                    len(gate["others"]) - len(wrong),
+                    len(gate["others"]),
+                    gate["at_least"],
+                    in_words(wrong),
+                ),
                 **self.result,
             )
+
+    def _patience(self):
+        """Seconds that a start of it may take."""
+        return (self.wish["healthy"] or {}).get("within", 0)
 
     def _write(self):
         """Users, directories, files, links and the unit; returns whether the unit's text changed."""

@@ -61,6 +61,10 @@ options:
     description: The archives of P(hardway.kubernetes.image_archives#module), by the name of the role that loads them.
     type: dict
     default: {}
+  port:
+    description: Where the balancers that hold the virtual address take connections.
+    type: int
+    default: 6443
   etcd:
     description: On hosts that run etcd, the options of P(hardway.kubernetes.etcd_members#module) that say where to look - name,
       peer_url, servers, wal_dir and bootstrap.
@@ -134,6 +138,18 @@ stores:
   returned: always
   type: list
   elements: str
+node:
+  description: The name that this host's kubelet has in the API, by its present unit; empty where there is none.
+  returned: always
+  type: str
+holds:
+  description: The virtual address that this host's keepalived may hold by its present configuration; empty where there is none.
+  returned: always
+  type: str
+taken:
+  description: Whether somebody has the wished virtual address, which this host's keepalived does not hold yet.
+  returned: always
+  type: bool
 found:
   description: The certificates that are there; the controller judges them.
   returned: when O(certificates) are given
@@ -141,6 +157,7 @@ found:
 """
 
 import os
+import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -156,6 +173,12 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.images import I
 from ansible_collections.hardway.kubernetes.plugins.module_utils.release import RELEASE_SPEC, lacking_files
 
 
+def registered():
+    """The name that this host's kubelet has in the API, by its present unit; empty where there is none."""
+    found = re.search(r"--hostname-override=([^\s\"']+)", systemd.text_of("kubelet"))
+    return found.group(1) if found and systemd.written("kubelet") else ""
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -169,6 +192,7 @@ def main():
             "unwanted": {"type": "list", "elements": "str", "default": []},
             "kubeconfigs": {"type": "list", "elements": "path", "default": []},
             "images": {"type": "dict", "default": {}},
+            "port": {"type": "int", "default": 6443},
             "etcd": {"type": "dict", "default": {}},
             "client_key": {"type": "str", "no_log": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
@@ -181,6 +205,9 @@ def main():
     wish = module.params
     result = {"changed": False, "host": {}, "todo": [], "restarts": []}
     result.update(balances=balancer.listens(), asks=balancer.asked(wish["kubeconfigs"]), stores=stores())
+    result.update(node=registered(), holds=balancer.holds())
+    virtual = (wish["settings"].get("virtual_address") or {}).get("address")
+    result["taken"] = bool(virtual) and virtual != result["holds"] and balancer.taken(virtual, wish["port"])
     unit = systemd.UNIT_DIRECTORY + "/%s.service"
     result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:

@@ -722,8 +722,17 @@ def running_findings(views, seen, nodes, members):
             )
     asking = [host for host in nodes if host not in seen]
     asking += [host for host in seen if any(not LOOPBACK.match(server) for server in seen[host]["asks"])]
+    holders = {told["holds"] for told in seen.values()}
     for host, view in views.items():
-        sentences = [_moved(seen[host], view, asking)]
+        sentences = [_moved(seen[host], view, asking), _moved_address(seen[host], view, asking)]
+        if host in nodes:
+            sentences.append(_renamed(host, seen[host]["node"], view["node_name"]))
+        if seen[host]["taken"] and view["virtual_address"] not in holders:
+            sentences.append(
+                "is to hold the virtual address %s, which somebody has already: a connection there is taken or refused, and no "
+                "host of this run holds it. Choose a free one; or, where a host that has left the inventory still holds it, stop it "
+                "there (systemctl disable --now virtual-address)." % view["virtual_address"]
+            )
         if view["api_names"]:
             sentences.append(_another_etcd(host, view, seen, members))
         for sentence in filter(None, sentences):
@@ -780,7 +789,7 @@ def _moved(seen, view, asking):
     wished = "127.0.0.1" if view["balancer"] == "local" else "*:%s" % view["pair_port"]
     if not now.startswith("*:") or now == wished or "load-balancer" in seen["unwanted"] or not asking:
         return None
-    who = ", ".join(asking[:3]) + (" and others" if len(asking) > 3 else "")
+    who = _some(asking)
     if view["balancer"] == "local":
         return (
             "balances at port %s for all, and with load_balancer__kind local would balance for itself alone while %s still ask "
@@ -792,6 +801,34 @@ def _moved(seen, view, asking):
         "first, with the group load_balancer empty, and then to this; where nobody asks this host any more, reset it first "
         "(docs/load-balancers.md)." % (now[2:], wished[2:], who)
     )
+
+
+def _moved_address(seen, view, asking):
+    """Why a host's keepalived can't hold another address now, or None. It would, before those that ask there are turned."""
+    now, wished = seen["holds"], view["virtual_address"]
+    if not now or not wished or now == wished or "virtual-address" in seen["unwanted"] or not asking:
+        return None
+    return (
+        "holds the virtual address %s, and would hold %s while %s still ask at the other one. Turn the cluster to "
+        "load_balancer__kind: local first, with the group load_balancer empty, and then to this (docs/load-balancers.md)."
+        % (now, wished, _some(asking))
+    )
+
+
+def _renamed(host, now, wished):
+    """Why a node can't have another name now, or None."""
+    if not now or now == wished:
+        return None
+    return (
+        "is the node %s, and its kubelet would register as %s, a new node: its pods would end, and the old one would stay. Set "
+        "cluster_node_name: %s for it; or take the host out under its old name first (remove_node.yml), and let it join as a new "
+        "one." % (now, wished, now)
+    )
+
+
+def _some(hosts):
+    """The first of them, in words."""
+    return ", ".join(hosts[:3]) + (" and others" if len(hosts) > 3 else "")
 
 
 # ---- roles that are used alone, from a playbook of one's own ----

@@ -25,6 +25,16 @@ KINDS: dict[str, dict[str, Any]] = {
         "cluster_api_endpoint": "k8s.example.com:443",
         "virtual_address__address": VIRTUAL,
     },
+    "on control planes": {
+        "load_balancer__kind": "haproxy",
+        "cluster_load_balancer_group": "control_plane",
+        "cluster_api_endpoint": f"{VIRTUAL}:8443",
+    },
+    "nginx on control planes": {
+        "load_balancer__kind": "nginx",
+        "cluster_load_balancer_group": "control_plane",
+        "cluster_api_endpoint": f"{VIRTUAL}:8443",
+    },
     "on another interface": {"load_balancer__kind": "haproxy", "virtual_address__interface": "eth1"},
     "external": {"load_balancer__kind": "external", "cluster_api_endpoint": EXTERNAL},
     "hybrid": {
@@ -160,6 +170,18 @@ def test_a_pair_balances_for_all(made: dict[str, Any], kind: str) -> None:
     assert healthy["behind"] == [f"https://192.168.60.{number}:6443/readyz" for number in (11, 12, 13)]
 
 
+def test_a_host_that_asks_goes_on_asking_itself_until_it_is_turned(made: dict[str, Any]) -> None:
+    """It had a local balancer, whose unit becomes that of the shared one before any node is turned; the port for all is named first."""
+    config = file_of(made["on control planes"]["cp1"]["balancer"], "haproxy.cfg")
+    assert re.findall(r"^ +bind (\S+)$", config, re.MULTILINE) == ["*:8443", "127.0.0.1:7443"]
+    config = file_of(made["nginx on control planes"]["cp1"]["balancer"], "nginx.conf")
+    assert re.findall(r"^ +listen (\S+) so_keepalive=on;$", config, re.MULTILINE) == ["8443", "127.0.0.1:7443"]
+    for kind in ("local", "haproxy", "nginx"):
+        host = "worker1" if kind == "local" else "lb1"
+        name = "nginx.conf" if kind == "nginx" else "haproxy.cfg"
+        assert len(re.findall(r"^ +(?:bind|listen) ", file_of(made[kind][host]["balancer"], name), re.MULTILINE)) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "packages"),
     [
@@ -275,8 +297,11 @@ def test_nothing_is_taken_away_under_hosts_that_are_not_turned() -> None:
         for task in play["tasks"]
         if task.get("ansible.builtin.import_role", {}).get("tasks_from") == "remove"
     ]
-    assert len(removals) == 2
-    assert all(task["when"].endswith(" and not __cluster__unturned") for task in removals)
+    moves, *away = removals
+    assert len(away) == 2
+    assert all(task["when"].endswith(" and not __cluster__unturned") for task in away)
+    # But an address that others are about to hold, which all go on asking at.
+    assert moves["when"][1] == "__cluster__survey.holds == __cluster__virtual_address"
 
 
 # ---- configurations ----

@@ -98,9 +98,22 @@ def test_what_belongs_to_hosts_that_were_not_looked_at() -> None:
 # ---- what a running cluster can't become ----
 
 
+# Of a host's view and of its survey, what a cluster with local balancers has and a host of it that runs nothing yet.
+BALANCED = {"balancer": "local", "pair_port": "6443", "virtual_address": "", "node_name": "w1"}
+UNTOUCHED: dict[str, Any] = {
+    "unwanted": [],
+    "balances": "",
+    "asks": [],
+    "stores": [],
+    "node": "",
+    "holds": "",
+    "taken": False,
+}
+
+
 def running(*unwanted: str, kind: str = "bridge", nodes: tuple[str, ...] = ("w1",)) -> dict[str, list[str]]:
-    view = {"findings": [], "view": {"api_names": [], "cni_kind": kind, "balancer": "local", "pair_port": "6443"}}
-    survey = {"unwanted": list(unwanted), "balances": "", "asks": [], "stores": []}
+    view = {"findings": [], "view": {"api_names": [], "cni_kind": kind, **BALANCED}}
+    survey = {**UNTOUCHED, "unwanted": list(unwanted)}
     hostvars = {"w1": {"__cluster__view": view, "__cluster__survey": survey}}
     return running_findings(["w1"], hostvars, list(nodes), [])
 
@@ -125,10 +138,11 @@ SHARED = "https://192.168.60.30:6443"
 
 def moved(now: str, asks: list[str], *unwanted: str, kind: str = "haproxy", port: int = 6443, hosts: int = 2) -> Any:
     """What is found of lb1, which balances so now, beside a worker that asks there."""
-    view = {"findings": [], "view": {"api_names": [], "cni_kind": "flannel", "balancer": kind, "pair_port": port}}
+    wished = {**BALANCED, "balancer": kind, "pair_port": port}
+    view = {"findings": [], "view": {"api_names": [], "cni_kind": "flannel", **wished}}
     surveys = {
-        "lb1": {"unwanted": list(unwanted), "balances": now, "asks": [], "stores": []},
-        "w1": {"unwanted": [], "balances": "", "asks": asks, "stores": []},
+        "lb1": {**UNTOUCHED, "unwanted": list(unwanted), "balances": now},
+        "w1": {**UNTOUCHED, "asks": asks},
     }
     hostvars = {host: {"__cluster__view": view, "__cluster__survey": survey} for host, survey in surveys.items()}
     return running_findings(["lb1", "w1"][:hosts], hostvars, ["w1"], [])
@@ -156,6 +170,61 @@ def test_a_balancer_that_nobody_asks_may_be_put_elsewhere() -> None:
     assert moved("*:6443", [SHARED], "load-balancer", kind="external") == {}  # taken away once all are turned
 
 
+def address_of(wished: str, asks: list[str], **lb1: Any) -> list[str]:
+    """What is found of lb1, which is to hold this address, beside lb2 that has one and a worker that asks somewhere."""
+    view = {"api_names": [], "cni_kind": "flannel", **BALANCED, "balancer": "haproxy", "virtual_address": wished}
+    surveys = {
+        "lb1": {**UNTOUCHED, **lb1},
+        "lb2": {**UNTOUCHED, "holds": "192.168.60.30"},
+        "w1": {**UNTOUCHED, "asks": asks},
+    }
+    hostvars = {
+        host: {"__cluster__view": {"view": {**view, "virtual_address": wished if host == "lb1" else ""}}, **look}
+        for host, look in ((host, {"__cluster__survey": survey}) for host, survey in surveys.items())
+    }
+    found = running_findings(list(surveys), hostvars, ["w1"], [])
+    assert set(found) <= {"lb1"}
+    return found.get("lb1", [])
+
+
+def test_an_address_stays_where_others_ask_it() -> None:
+    """keepalived would be started with the new one before a single node is turned to it."""
+    assert address_of("192.168.60.30", [SHARED], holds="192.168.60.30") == []
+    (found,) = address_of("192.168.60.40", [SHARED], holds="192.168.60.30")
+    assert found == (
+        "holds the virtual address 192.168.60.30, and would hold 192.168.60.40 while w1 still ask at the other one. Turn the cluster "
+        "to load_balancer__kind: local first, with the group load_balancer empty, and then to this (docs/load-balancers.md)."
+    )
+    assert address_of("192.168.60.40", ["https://127.0.0.1:7443"], holds="192.168.60.30") == []
+    assert address_of("192.168.60.40", [SHARED], holds="192.168.60.30", unwanted=["virtual-address"]) == []
+
+
+def test_an_address_that_somebody_has_is_none_to_hold() -> None:
+    """Of another machine, or of a balancer that the inventory no longer has; another host of the run may well hold it."""
+    (found,) = address_of("192.168.60.40", [], taken=True)
+    assert found.startswith("is to hold the virtual address 192.168.60.40, which somebody has already")
+    assert address_of("192.168.60.30", [], taken=True) == []
+    assert address_of("192.168.60.40", []) == []
+
+
+def test_a_node_keeps_its_name() -> None:
+    """A host of another name in the inventory would be a new node, and its pods would end."""
+    view = {"view": {"api_names": [], "cni_kind": "flannel", **BALANCED}}
+
+    def named(now: str, nodes: tuple[str, ...] = ("w1",)) -> dict[str, list[str]]:
+        hostvars = {"w1": {"__cluster__view": view, "__cluster__survey": {**UNTOUCHED, "node": now}}}
+        return running_findings(["w1"], hostvars, list(nodes), [])
+
+    assert named("") == named("w1") == named("worker1", nodes=()) == {}
+    assert named("worker1") == {
+        "w1": [
+            "is the node worker1, and its kubelet would register as w1, a new node: its pods would end, and the old one would stay. "
+            "Set cluster_node_name: worker1 for it; or take the host out under its old name first (remove_node.yml), and let it "
+            "join as a new one."
+        ]
+    }
+
+
 NOTHING = {"data": False, "members": None, "empty": None}
 SILENT = {**NOTHING, "data": True}
 SERVES = {"data": True, "members": [{}], "empty": False}
@@ -175,10 +244,10 @@ def kept(
     left_out = set(members or []) - set(etcd)
     hostvars: dict[str, Any] = {host: {"ansible_host": address} for host, address in ADDRESSES.items()}
     for host in set(ADDRESSES) - left_out:
-        view = {"cni_kind": "flannel", "balancer": "local", "pair_port": 6443, "address": ADDRESSES[host]}
+        view = {"cni_kind": "flannel", **BALANCED, "address": ADDRESSES[host]}
         is_api = api and host == "cp1"
         view.update(api_names=[host] if is_api else [], etcd_endpoints=list(given) if is_api else [])
-        look = {"unwanted": [], "balances": "", "asks": [], "stores": stores if host == "cp1" else []}
+        look = {**UNTOUCHED, "stores": stores if host == "cp1" else []}
         hostvars[host]["__cluster__view"] = {"findings": [], "view": view}
         hostvars[host]["__cluster__survey"] = {**look, **({"etcd": etcd[host]} if host in etcd else {})}
     found = running_findings(sorted(set(ADDRESSES) - left_out), hostvars, [], members or sorted(etcd))

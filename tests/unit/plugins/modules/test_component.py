@@ -426,6 +426,16 @@ def test_a_restart_that_would_cost_too_much_is_refused_with_the_reason(etcd: Hos
     assert etcd.run(restart_gate=gate(2, well, ill))["restarted"]
 
 
+def test_the_gate_waits_for_others_in_their_first_start(etcd: Host, serve: Callable[..., Any]) -> None:
+    """A cluster that grows, and gets another setting in the same run: the new members start beside this one's turn."""
+    etcd.run()
+    new_content(etcd)
+    other = serve()
+    states = iter([503])
+    other.respond = lambda handler: handler.answer(next(states, 200), "")
+    assert etcd.run(restart_gate=gate(1, other))["restarted"]
+
+
 def test_the_gate_asks_nobody_where_no_process_is_lost(etcd: Host, serve: Callable[..., Any]) -> None:
     ill = serve()
     ill.status = 503

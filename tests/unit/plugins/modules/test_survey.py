@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ansible.module_utils import basic
@@ -343,6 +344,9 @@ def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
         "balances": "",
         "asks": [],
         "stores": [],
+        "node": "",
+        "holds": "",
+        "taken": False,
     }
     assert made.helpers.run_module("survey", {}) == nothing
     assert made.systemd.ran == []
@@ -412,6 +416,35 @@ def test_all_ways_to_listen(made: Host, tmp_path: Path, text: str, listens: str)
     unit = Path(made.helpers.load("module_utils", "systemd").UNIT_DIRECTORY) / "load-balancer.service"
     unit.write_text(f"[Service]\nExecStart=/usr/sbin/haproxy -f {tmp_path}/haproxy.cfg\n")
     assert made.survey()["balances"] == listens
+
+
+def write_unit(made: Host, name: str, text: str) -> None:
+    folder = Path(made.helpers.load("module_utils", "systemd").UNIT_DIRECTORY)
+    (folder / f"{name}.service").write_text(text)
+
+
+def test_the_name_of_a_node_is_told(made: Host) -> None:
+    """By the unit that the role wrote; a distribution's kubelet says nothing of a node of this cluster."""
+    start = "[Service]\nExecStart=/usr/local/bin/kubelet --config=/c --hostname-override=worker1 --root-dir=/r\n"
+    write_unit(made, "kubelet", start)
+    assert made.survey()["node"] == ""
+    write_unit(made, "kubelet", "# Written by hardway.kubernetes\n" + start)
+    assert made.survey()["node"] == "worker1"
+
+
+def test_the_virtual_address_of_before_is_told(made: Host, tmp_path: Path) -> None:
+    write_unit(made, "virtual-address", f"[Service]\nExecStart=/usr/sbin/keepalived --use-file={tmp_path}/x.conf -n\n")
+    assert made.survey()["holds"] == ""
+    (tmp_path / "x.conf").write_text("vrrp_instance a {\n  virtual_ipaddress {\n    fd00:60::30 dev eth0\n  }\n}\n")
+    assert made.survey()["holds"] == "fd00:60::30"
+
+
+def test_an_address_that_somebody_has_is_told(made: Host, serve: Callable[..., Any], closed_port: int) -> None:
+    """A host that refuses a connection is there as well as one that takes it."""
+    taken = made.helpers.load("module_utils", "balancer").taken
+    assert taken("127.0.0.1", urlsplit(serve().url).port)
+    assert taken("127.0.0.1", closed_port)
+    assert not taken("nowhere.invalid", 6443)
 
 
 # ---- etcd's members ----
