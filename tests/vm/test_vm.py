@@ -26,6 +26,7 @@ from lab_cluster import (
     lab,
     make_namespace,
     roll_out,
+    through,
 )
 from lab_rules import told_where_they_do_not_follow
 
@@ -166,6 +167,19 @@ def test_swap_is_turned_off_by_a_run(on, playbook):
     assert changed(result.stdout)[NODES[0]] == 1, result.stdout[-4000:]
     assert host.check_output("cat /proc/swaps").splitlines()[1:] == []
     assert host.run("grep -E '^[^#].*swap' /etc/fstab").stdout == ""
+
+
+@pytest.mark.skipif(len(SERVERS) < 2, reason="nobody stands in for a single host")
+def test_one_host_is_lost(kubectl, playbook):
+    """Without its power; the others go on, and it comes back by itself."""
+    lost, others = SERVERS[0], through(kubectl, SERVERS[-1])
+    lab("stop", lost)
+    try:
+        others("wait", f"node/{lost}", "--for=condition=Ready=Unknown", f"--timeout={ROLLED_OUT_WITHIN}s")
+        roll_out(others, "while-one-is-off")
+    finally:
+        lab("start", lost)
+    await_whole(playbook)
 
 
 class TestPowerCut:
