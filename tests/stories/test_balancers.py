@@ -11,6 +11,7 @@ pytestmark = pytest.mark.skipif(not BALANCERS, reason="no host balances for othe
 WORKER = group("worker")[0]
 SERVER = group("kube_apiserver")[0]
 MOVES_WITHIN = 5.0  # seconds that a client may wait for an answer
+HUNG_WITHIN = 7.0  # seconds, of what takes connections and says nothing (docs/load-balancers.md: 6, and a question's way)
 LOOKS_ON = 10  # seconds
 NOTICES_WITHIN = 5  # seconds after which no balancer may lead to a server that is not ready
 
@@ -86,6 +87,26 @@ def test_an_api_server_that_is_killed(asker, on):
         assert asker.longest_wait("an API server killed", LOOKS_ON) < MOVES_WITHIN
     finally:
         on(SERVER).check_output("systemctl start kube-apiserver")
+
+
+def test_an_api_server_that_hangs(asker, on):
+    """It takes connections and says nothing: two questions of the balancer's must go without an answer first."""
+    on(SERVER).check_output("systemctl kill --signal=STOP kube-apiserver")
+    try:
+        assert asker.longest_wait("an API server hung", LOOKS_ON) < HUNG_WITHIN
+    finally:
+        on(SERVER).check_output("systemctl kill --signal=CONT kube-apiserver")
+
+
+def test_a_balancer_that_hangs(asker, on):
+    """It holds the address and leads nowhere, so that the address moves."""
+    name = holder(on)
+    on(name).check_output("systemctl kill --signal=STOP load-balancer")
+    try:
+        assert asker.longest_wait("a balancer hung", LOOKS_ON) < HUNG_WITHIN
+        assert holder(on) != name
+    finally:
+        on(name).check_output("systemctl kill --signal=CONT load-balancer")
 
 
 def test_an_api_server_that_ends(asker, on):
