@@ -25,7 +25,8 @@ def told_where_they_do_not_follow(
     try:
         kubectl("-n", namespace, "scale", "deployment", "web", "--replicas=2")
         await_rolled_out(kubectl, namespace)
-        result = run("playbooks/verify.yml")
+        # Patience helps nobody here, however slow the host.
+        result = run("playbooks/verify.yml", "-e", "verify__rules_within=15")
     finally:
         on(name).check_output("systemctl start kube-proxy")
     assert result.returncode == 2, result.stdout[-4000:]
