@@ -361,8 +361,10 @@ class ClusterCheck:
         """Everything that one node's pod can try; returns sentences."""
         pod = pods[node]["metadata"]["name"]
         targets = self.targets(node, pods, service)
+        # In which a name is looked up too, in all domains of the pod's search list.
+        seconds = max(5, self.wish["rules_within"] // 4)
         script = "; ".join(
-            "/agnhost connect --timeout=5s %s >/dev/null 2>&1 || echo %d" % (address, number)
+            "/agnhost connect --timeout=%ds %s >/dev/null 2>&1 || echo %d" % (seconds, address, number)
             for number, (dummy, address) in enumerate(targets)
         )
         api = Api(self.api.servers, self.wish["ca"], self.wish["client_certificate"], self.wish["client_key"])
@@ -370,7 +372,8 @@ class ClusterCheck:
         def attempt():
             found = []
             try:
-                dummy, out, errors = api.execute(self.wish["namespace"], pod, ["/bin/sh", "-c", script + "; echo done"])
+                command = ["/bin/sh", "-c", script + "; echo done"]
+                dummy, out, errors = api.execute(self.wish["namespace"], pod, command, timeout=25 + seconds)
                 answers = out.split()
                 if "done" not in answers:
                     found.append("exec into the pod on node %s does not work: %s" % (node, errors.strip()))

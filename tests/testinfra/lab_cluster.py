@@ -186,14 +186,15 @@ def green(playbook: Any, *arguments: str) -> Any:
     return result
 
 
-def await_whole(playbook: Any, *arguments: str) -> None:
-    """The cluster is whole again without a run: verify.yml says so in the end."""
+def await_whole(playbook: Any, *arguments: str) -> str:
+    """The cluster is whole again without a run: verify.yml says so in the end. Gives what it said."""
     end = time.monotonic() + WHOLE_WITHIN
     while True:
         result = playbook("playbooks/verify.yml", *arguments)
         if result.returncode == 0 or time.monotonic() > end:
             break
     assert result.returncode == 0, result.stdout[-4000:]
+    return result.stdout
 
 
 IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"

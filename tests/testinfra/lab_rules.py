@@ -11,10 +11,11 @@ from lab_cluster import IMAGE, NODES, await_rolled_out, await_whole, green
 
 def told_where_they_do_not_follow(
     on: Callable[[str], Any], run: Callable[..., Any], kubectl: Callable[..., str], namespace: str, name: str
-) -> None:
+) -> str:
     """Stops kube-proxy on one host while a Service gets an endpoint: that host alone has the finding.
 
     :arg run: what runs a playbook, such as the fixture playbook.
+    :returns: what verify.yml said once all was well again.
     """
     command = ["--replicas=1", f"--image={IMAGE}", "--", "/agnhost", "netexec", "--http-port=8080"]
     kubectl("-n", namespace, "create", "deployment", "web", *command)
@@ -35,4 +36,4 @@ def told_where_they_do_not_follow(
     assert re.search(name + sentence, told), result.stdout[-4000:]
     for other in NODES:
         assert other == name or not re.search(other + sentence, told), result.stdout[-4000:]
-    await_whole(run)
+    return await_whole(run)

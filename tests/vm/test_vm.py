@@ -132,9 +132,8 @@ def test_services_are_in_the_kernels_ipvs_table(on, kubectl, name):
 
 def test_rules_that_do_not_follow_are_told(on, playbook, kubectl, namespace):
     """verify.yml compares the kernel's table, here of mode ipvs, with EndpointSlices."""
-    told_where_they_do_not_follow(on, playbook, kubectl, namespace, NODES[-1])
+    verified = told_where_they_do_not_follow(on, playbook, kubectl, namespace, NODES[-1])
     mode = HOSTVARS[NODES[0]].get("kube_proxy__mode", "nftables")
-    verified = green(playbook, "playbooks/verify.yml").stdout
     assert re.search(rf"rules of Services \({mode}\): \d+ ports with \d+ endpoints on {len(NODES)} node", verified)
 
 
@@ -155,7 +154,7 @@ def test_kube_proxy_without_root_in_its_default_mode(on, playbook):
         assert re.search(r"rules of Services \(nftables\): \d+ ports", verified)
     finally:
         green(playbook, "site.yml")
-    green(playbook, "playbooks/verify.yml")
+    await_whole(playbook)
 
 
 def test_swap_is_turned_off_by_a_run(on, playbook):

@@ -44,7 +44,7 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
     run.scripts = {}
     run.tries = {}
 
-    def execute(_api: Any, _namespace: str, name: str, command: list[str]) -> tuple[int, str, str]:
+    def execute(_api: Any, _namespace: str, name: str, command: list[str], timeout: int) -> tuple[int, str, str]:
         node_name = name.removeprefix("probe-")
         run.scripts[node_name] = command[-1]
         run.tries[node_name] = run.tries.get(node_name, 0) + 1
