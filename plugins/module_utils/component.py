@@ -271,6 +271,7 @@ class Component:
             self.unit.systemctl("restart", *(block + [self.unit.name]))
         if oneshot:
             silent.file(self.unit.inputs_path, inputs)
+        silent.settle()
 
     def wait_healthy(self):
         """Wait for health; fails with the unit's last log lines."""

@@ -35,10 +35,21 @@ class HostState:
         self.check_mode = module.check_mode
         self.changed = False
         self.diff = []
+        self._folders = set()  # in which something was replaced or removed
 
     def result(self):
         """The keys of a module result that tell what changed."""
+        self.settle()
         return {"changed": self.changed, "diff": self.diff}
+
+    def settle(self):
+        """See to it that what was changed so far outlives a power cut."""
+        for folder in sorted(self._folders):
+            if os.path.isdir(folder):
+                handle = os.open(folder, os.O_RDONLY)
+                os.fsync(handle)
+                os.close(handle)
+        self._folders.clear()
 
     def note(self, path, before, after):
         """Record one change for the diff."""
@@ -119,6 +130,7 @@ class HostState:
                 os.unlink(temporary)
             os.symlink(target, temporary)
             os.replace(temporary, path)
+            self._folders.add(os.path.dirname(path))
         return True
 
     def absent(self, path, only_if_empty=False, place=False):
@@ -148,6 +160,7 @@ class HostState:
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
+            self._folders.add(os.path.dirname(path))
         return True
 
     def _write(self, path, content, owner, group, mode):
@@ -160,6 +173,7 @@ class HostState:
                 os.fsync(stream.fileno())
             self._own(temporary, owner, group, mode)
             os.replace(temporary, path)
+            self._folders.add(os.path.dirname(path))
         except BaseException:
             if os.path.exists(temporary):
                 os.unlink(temporary)

@@ -352,8 +352,51 @@ def test_what_a_mode_needs(made: dict[str, Any]) -> None:
     assert (
         "if [ -e /sys/class/net/kube-ipvs0 ]; then /usr/local/bin/kube-proxy --cleanup; fi'" in iptables["proxy_unit"]
     )
-    assert "--cleanup" not in nftables["proxy_unit"]
     assert [entry["rules"]["mode"] for entry in (ipvs, iptables, nftables)] == ["ipvs", "iptables", "nftables"]
+
+
+def before_it_starts(host: dict[str, Any], word: str) -> str:
+    """What root's shell is given before kube-proxy starts, the line with this word."""
+    (line,) = [line for line in host["proxy_unit"].splitlines() if line.startswith("ExecStartPre=") and word in line]
+    prefix, script = line.removeprefix("ExecStartPre=").split(" ", 1)
+    assert prefix == "-+/bin/sh"
+    return script
+
+
+@pytest.mark.parametrize(
+    ("left", "cleans"),
+    [
+        ("", False),
+        ("link", True),
+        ("iptables-save", True),
+        ("ip6tables-save", True),
+        ("of others", False),
+    ],
+)
+def test_root_takes_away_what_older_modes_left_to_nftables(
+    made: dict[str, Any], tmp_path: Path, left: str, cleans: bool
+) -> None:
+    """kube-proxy itself is not root in this mode, and neither may nor does."""
+    script = before_it_starts(made["all connections"]["worker1"], "--cleanup")
+    script = script.replace("/sys/class/net/kube-ipvs0", str(tmp_path / "link"))
+    script = script.replace("/usr/local/bin/kube-proxy", str(tmp_path / "kube-proxy"))
+    programs = {"kube-proxy": f'echo "$@" >{tmp_path}/ran', "iptables-save": "echo '*nat'", "ip6tables-save": "exit 1"}
+    if left == "link":
+        (tmp_path / "link").mkdir()
+    elif left == "of others":
+        programs["iptables-save"] = "echo ':KUBELET-X - [0:0]'"
+    elif left:
+        programs[left] = "echo '*nat'; echo ':KUBE-SERVICES - [0:0]'"
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["/bin/sh", *shlex.split(script)], capture_output=True, text=True, check=True, env=environment
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (tmp_path / "ran").exists() is cleans
+    assert not cleans or (tmp_path / "ran").read_text() == "--cleanup\n"
 
 
 @pytest.mark.parametrize(
@@ -371,9 +414,7 @@ def test_root_makes_room_for_connections_where_kube_proxy_is_not_root(
 ) -> None:
     """kube-proxy ends where it can't read the size of the table, a file of root's, and is not asked to here."""
     host = made[kind]["worker1"]
-    (line,) = [line for line in host["proxy_unit"].splitlines() if line.startswith("ExecStartPre=")]
-    prefix, script = line.removeprefix("ExecStartPre=").split(" ", 1)
-    assert prefix == "-+/bin/sh"
+    script = before_it_starts(host, "nf_conntrack_max")
     script = script.replace("$$", "$").replace("$(nproc)", str(cores))
     files = {"nf_conntrack_max": before[0], "hashsize": before[1]}
     for path in ("/proc/sys/net/netfilter/nf_conntrack_max", "/sys/module/nf_conntrack/parameters/hashsize"):
@@ -388,7 +429,7 @@ def test_root_makes_room_for_connections_where_kube_proxy_is_not_root(
 
 
 def test_nobody_makes_room_where_that_is_not_wished(made: dict[str, Any]) -> None:
-    assert "ExecStartPre" not in made["all connections"]["worker1"]["proxy_unit"]
+    assert "nf_conntrack" not in made["all connections"]["worker1"]["proxy_unit"]
     assert "conntrack" not in yaml.safe_load(
         made["bridge"]["worker1"]["proxy_config"]
     )  # there it is root and does it itself

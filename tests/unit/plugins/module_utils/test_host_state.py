@@ -41,6 +41,23 @@ def test_a_new_file_has_content_and_mode(state: HostState, tmp_path: Path) -> No
     assert state.diff == [{"before_header": str(path), "after_header": str(path), "before": "", "after": "a: 1\n"}]
 
 
+def test_folders_of_what_changed_are_written_to_the_disk(
+    state: HostState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before that a power cut may bring back what a file was before it was replaced; each folder once, with the result."""
+    (tmp_path / "old").write_text("x")
+    state.file(str(tmp_path / "a" / "one"), "1")
+    state.file(str(tmp_path / "a" / "two"), "2")
+    state.link(str(tmp_path / "b" / "link"), "/x")
+    state.absent(str(tmp_path / "old"))
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    state.result()
+    assert synced == sorted([str(tmp_path), str(tmp_path / "a"), str(tmp_path / "b")])
+    state.result()
+    assert len(synced) == 3
+
+
 def test_the_same_file_again_is_no_change_and_is_not_written(
     state: HostState, host: SimpleNamespace, tmp_path: Path
 ) -> None:
