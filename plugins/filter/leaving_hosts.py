@@ -36,7 +36,7 @@ options:
     required: true
   managers:
     description: By C(kube-controller-manager) and C(kube-scheduler), the hosts of their groups. What those that stay answered is in
-      C(__cluster__manages). Without it nobody is taken for the last one.
+      C(__cluster__managers_seen). Without it nobody is taken for the last one.
     type: dict
     required: false
 """

@@ -196,13 +196,13 @@ class Component:
             return
 
         def closed():
-            wrong = {probing.describe(other): probing.ask(other) for other in gate["others"]}
-            wrong = {name: reason for name, reason in wrong.items() if reason}
-            return wrong if len(gate["others"]) - len(wrong) < gate["at_least"] else {}
+            found = {probing.describe(other): probing.ask(other) for other in gate["others"]}
+            wrong = {name: reason for name, reason in found.items() if reason}
+            return None if len(found) - len(wrong) >= gate["at_least"] else wrong
 
-        # Others may be in their first start, which the same run began beside this.
+        # Others may be in their first start, which the same run began beside this. Where all are well and too few, none helps.
         wrong = wait_for(closed, self._patience(), 1)
-        if wrong:
+        if wrong is not None:
             self.module.fail_json(
                 msg="%s needs a restart for its new settings, and it was refused: only %d of the other %d members are "
                 "healthy and %d must be. It was left as it is on this host. Mend the others first: %s"

@@ -127,7 +127,7 @@ def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods, managers=None):
     :arg nodes: hosts that are nodes.
     :arg dead, bare_pods: hosts that were named so, as host_names() takes them.
     :arg managers: dict of kube-controller-manager and kube-scheduler to the hosts of their groups; those that stay have been asked,
-        with the answers in __cluster__manages.
+        with the answers in __cluster__managers_seen.
     :returns: by host: dict with name (in the cluster), node (the same where it is one, or None), answers, dead and bare_pods
         (bool), wrong (why nothing can be done on a host that answers, or None), gone (bool: it is off for good, or all of it
         was removed), look, the node as the node_drain module is asked about it, or None, and last: by manager that it runs and
@@ -162,7 +162,7 @@ def leaving_hosts(leaving, hostvars, nodes, dead, bare_pods, managers=None):
 
 def _manages(variables, manager):
     """Whether a host's manager said that it is well."""
-    answers = (variables.get("__cluster__manages") or {}).get("results") or []
+    answers = (variables.get("__cluster__managers_seen") or {}).get("results") or []
     return any(answer["item"]["key"] == manager and answer.get("status") == 200 for answer in answers)
 
 

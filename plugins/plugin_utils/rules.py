@@ -724,14 +724,15 @@ def running_findings(views, seen, nodes, members):
     asking += [host for host in seen if any(not LOOPBACK.match(server) for server in seen[host]["asks"])]
     holders = {told["holds"] for told in seen.values()}
     for host, view in views.items():
-        sentences = [_moved(seen[host], view, asking), _moved_address(seen[host], view, asking)]
+        sentences = [_moved(seen[host], view, asking), _moved_address(host, view, seen, nodes)]
         if host in nodes:
             sentences.append(_renamed(host, seen[host]["node"], view["node_name"]))
         if seen[host]["taken"] and view["virtual_address"] not in holders:
             sentences.append(
                 "is to hold the virtual address %s, which somebody has already: a connection there is taken or refused, and no "
-                "host of this run holds it. Choose a free one; or, where a host that has left the inventory still holds it, stop it "
-                "there (systemctl disable --now virtual-address)." % view["virtual_address"]
+                "host of this run holds it. Choose a free one. Where balancers that left the inventory still hold it, put them back "
+                "into the group beside the new ones, run, and take them out with remove_node.yml (docs/load-balancers.md)."
+                % view["virtual_address"]
             )
         if view["api_names"]:
             sentences.append(_another_etcd(host, view, seen, members))
@@ -803,10 +804,18 @@ def _moved(seen, view, asking):
     )
 
 
-def _moved_address(seen, view, asking):
+def _moved_address(host, view, seen, nodes):
     """Why a host's keepalived can't hold another address now, or None. It would, before those that ask there are turned."""
-    now, wished = seen["holds"], view["virtual_address"]
-    if not now or not wished or now == wished or "virtual-address" in seen["unwanted"] or not asking:
+    now, wished = seen[host]["holds"], view["virtual_address"]
+    if not now or not wished or now == wished or "virtual-address" in seen[host]["unwanted"]:
+        return None
+    asking = [node for node in nodes if node not in seen]
+    for other, told in seen.items():
+        at = {(urlsplit(server).hostname or "") for server in told["asks"] if not LOOPBACK.match(server)}
+        # Whoever asks at a balancer in front comes here by way of that one.
+        if now in at or (at and view["balancer"] == "hybrid"):
+            asking.append(other)
+    if not asking:
         return None
     return (
         "holds the virtual address %s, and would hold %s while %s still ask at the other one. Turn the cluster to "

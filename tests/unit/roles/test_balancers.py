@@ -300,7 +300,8 @@ def test_nothing_is_taken_away_under_hosts_that_are_not_turned() -> None:
     moves, *away = removals
     assert len(away) == 2
     assert all(task["when"].endswith(" and not __cluster__unturned") for task in away)
-    # But an address that others are about to hold, which all go on asking at.
+    # But an address that others are about to hold, which all go on asking at, once one of these balances.
+    assert "hardway.kubernetes.unturned(hostvars, ansible_play_hosts, {'load_balancer'" in moves["when"][2]
     assert moves["when"][1] == "__cluster__survey.holds == __cluster__virtual_address"
 
 

@@ -196,6 +196,7 @@ def test_an_address_stays_where_others_ask_it() -> None:
         "to load_balancer__kind: local first, with the group load_balancer empty, and then to this (docs/load-balancers.md)."
     )
     assert address_of("192.168.60.40", ["https://127.0.0.1:7443"], holds="192.168.60.30") == []
+    assert address_of("192.168.60.40", ["https://somebody.example.com:6443"], holds="192.168.60.30") == []
     assert address_of("192.168.60.40", [SHARED], holds="192.168.60.30", unwanted=["virtual-address"]) == []
 
 

@@ -426,6 +426,15 @@ def test_a_restart_that_would_cost_too_much_is_refused_with_the_reason(etcd: Hos
     assert etcd.run(restart_gate=gate(2, well, ill))["restarted"]
 
 
+def test_a_gate_that_can_never_be_met_stays_closed(etcd: Host, serve: Callable[..., Any]) -> None:
+    """Of two members neither can be missed, however well the other one is."""
+    etcd.run()
+    new_content(etcd)
+    result = etcd.run(restart_gate=gate(2, serve()))
+    assert result["failed"]
+    assert "only 1 of the other 1 members are healthy and 2 must be" in result["msg"]
+
+
 def test_the_gate_waits_for_others_in_their_first_start(etcd: Host, serve: Callable[..., Any]) -> None:
     """A cluster that grows, and gets another setting in the same run: the new members start beside this one's turn."""
     etcd.run()

@@ -312,7 +312,7 @@ MANAGERS = {"kube-controller-manager": ["cp1", "cp2", "cp3"], "kube-scheduler": 
 def manages(*managers: str, **more: Any) -> dict[str, Any]:
     """A host that stays, whose managers of these names say that they are well."""
     asked = [{"item": {"key": name}, "status": 200 if name in managers else -1} for name in MANAGERS]
-    return {"__cluster__manages": {"results": asked, **more}}
+    return {"__cluster__managers_seen": {"results": asked, **more}}
 
 
 def last(
@@ -329,7 +329,7 @@ def test_the_last_manager_that_works_stays() -> None:
     well = manages(*MANAGERS)
     assert last(well, {}) == last(well, manages()) == {}
     assert last(manages("kube-scheduler"), manages("kube-controller-manager")) == {}
-    (sentence,) = last(manages("kube-scheduler"), {"__cluster__manages": {"unreachable": True}})["cp1"]
+    (sentence,) = last(manages("kube-scheduler"), {"__cluster__managers_seen": {"unreachable": True}})["cp1"]
     assert sentence == (
         "runs kube-controller-manager, and nobody would do its work: it does not say that it is well on cp2, cp3. Bring one up there "
         "first (journalctl -u kube-controller-manager), and run again."
