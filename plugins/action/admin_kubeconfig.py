@@ -31,10 +31,10 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         args = self._task.args
-        if args.get("state") == "absent":
-            return dict(result, **self._remove(os.path.expanduser(args["path"]), args["cluster_name"]))
-        pki = Pki(args["pki_dir"], args.get("passphrase"))
         path = os.path.expanduser(args["path"])
+        if args.get("state") == "absent":
+            return dict(result, **self._remove(path, args["cluster_name"]))
+        pki = Pki(args["pki_dir"], args.get("passphrase"))
         try:
             if pki.state() == "absent" and self._task.check_mode:
                 return dict(result, changed=True, path=path)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lab_cluster import IMAGE, NODES, await_rolled_out, await_whole
+from lab_cluster import IMAGE, NODES, await_rolled_out, await_whole, green
 
 
 def told_where_they_do_not_follow(
@@ -21,6 +21,7 @@ def told_where_they_do_not_follow(
     kubectl("-n", namespace, "create", "deployment", "web", *command)
     kubectl("-n", namespace, "expose", "deployment", "web", "--port=80", "--target-port=8080")
     await_rolled_out(kubectl, namespace)
+    green(run, "playbooks/verify.yml")
     on(name).check_output("systemctl stop kube-proxy")
     try:
         kubectl("-n", namespace, "scale", "deployment", "web", "--replicas=2")
