@@ -187,6 +187,7 @@ def patience(kind: str) -> dict[str, Any]:
         return {}
     return {
         **{f"{component}__start_within": 600 for component in COMPONENTS},
+        "load_balancer__check_within": 10,
         "kubelet__ready_within": 600,
         "cluster_dns__available_within": 600,
         "verify__within": 300,

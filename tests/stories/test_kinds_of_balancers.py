@@ -1,11 +1,7 @@
-"""A running cluster changes from one kind of balancer to another: nginx, a balancer of somebody else's, and both.
-
-Somebody else's balancer is an HAProxy with the configuration that docs/load-balancers.md shows, beside the first balancer of ours.
-"""
+"""A running cluster changes from one kind of balancer to another: nginx, a balancer of somebody else's, and both."""
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -13,7 +9,6 @@ import yaml
 from lab_cluster import (
     BALANCERS,
     HOSTVARS,
-    REPOSITORY,
     VIRTUAL_ADDRESS,
     await_whole,
     changes_nothing,
@@ -21,7 +16,9 @@ from lab_cluster import (
     group,
     holders,
     lab,
+    told,
 )
+from lab_theirs import ENDPOINT, WHERE, blind, documented, external, hybrid, unchecked
 
 pytestmark = [
     pytest.mark.skipif(not BALANCERS, reason="no host balances for others here"),
@@ -31,64 +28,11 @@ pytestmark = [
 SERVERS, WORKER = group("kube_apiserver"), group("worker")[0]
 WAITS_AT_MOST = 5.0  # seconds, as long as any loss may take
 LOOKS_ON = 10  # seconds
-THEIRS = "somebodys-balancer"
-THEIR_PORT = 8443
-WHERE = BALANCERS[0] if BALANCERS else ""
 
 
 def url(name: str) -> str:
     """An API server by itself."""
     return f"https://{HOSTVARS[name]['ansible_host']}:6443"
-
-
-def endpoint() -> str:
-    """Where somebody else's balancer listens."""
-    return f"{HOSTVARS[WHERE]['ansible_host']}:{THEIR_PORT}"
-
-
-def documented(pool: list[str]) -> str:
-    """The documentation's own configuration with this lab's port and these servers."""
-    text = (REPOSITORY / "docs" / "load-balancers.md").read_text()
-    config = re.search(r"^```\n(frontend kube-apiserver\n.*?)^```", text, re.M | re.S)[1]
-    assert "bind :6443\n" in config
-    config = config.replace("bind :6443", f"bind :{THEIR_PORT}")
-    config = re.sub(r"^  server .*\n", "", config, flags=re.M)
-    return config + "".join(f"  server {name} {HOSTVARS[name]['ansible_host']}:6443\n" for name in pool)
-
-
-@pytest.fixture
-def theirs(on):
-    """Starts somebody else's balancer with a configuration, again with another; it ends with the test."""
-    host = on(WHERE)
-
-    def start(config: str) -> None:
-        host.run(f"systemctl stop {THEIRS}")
-        host.check_output("mkdir -p /etc/haproxy && cp /etc/kubernetes/pki/ca.crt /etc/haproxy/kubernetes-ca.crt")
-        host.check_output("printf %s %s > /etc/haproxy/theirs.cfg", "%s", config)
-        host.check_output("haproxy -c -f /etc/haproxy/theirs.cfg")
-        host.check_output(f"systemd-run --collect --unit={THEIRS} haproxy -db -f /etc/haproxy/theirs.cfg")
-
-    yield start
-    host.run(f"systemctl stop {THEIRS}")
-    host.check_output("rm -f /etc/haproxy/theirs.cfg /etc/haproxy/kubernetes-ca.crt")
-
-
-@pytest.fixture
-def told(tmp_path):
-    """Variables as options of ansible-playbook."""
-
-    def write(**variables: object) -> list[str]:
-        (tmp_path / "kind.json").write_text(json.dumps(variables))
-        return ["-e", f"@{tmp_path / 'kind.json'}"]
-
-    return write
-
-
-def external(told, **more: object) -> list[str]:
-    """What a user of somebody else's balancer sets."""
-    return told(
-        load_balancer__kind="external", cluster_api_endpoint=endpoint(), cluster_load_balancer_group="nobody", **more
-    )
 
 
 def server_of(on, name: str) -> str:
@@ -97,7 +41,7 @@ def server_of(on, name: str) -> str:
     return config["clusters"][0]["cluster"]["server"]
 
 
-def test_nginx_in_place_of_haproxy(on, playbook, told, asking):
+def test_nginx_in_place_of_haproxy(on, playbook, asking):
     """The pair is changed one host at a time; then it does what HAProxy does, with each kind of loss."""
     extra = told(load_balancer__kind="nginx")
     asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
@@ -137,7 +81,7 @@ def test_nginx_in_place_of_haproxy(on, playbook, told, asking):
     await_whole(playbook, *extra)
 
 
-def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook, told):
+def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook):
     """From local balancers back to the pair: first with a tag that leaves the kubelets out, then all of it."""
     local = told(load_balancer__kind="local", cluster_api_endpoint="", cluster_load_balancer_group="nobody")
     green(playbook, "site.yml", *local)
@@ -157,28 +101,28 @@ def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook, told):
     await_whole(playbook)
 
 
-def test_a_port_is_not_changed_under_nodes_that_ask_there(playbook, told):
+def test_a_port_is_not_changed_under_nodes_that_ask_there(playbook):
     """Nothing is changed, and the words tell the way."""
     extra = told(cluster_api_endpoint=f"{VIRTUAL_ADDRESS}:9443")
     result = playbook("site.yml", *extra)
     assert result.returncode == 2
     changes_nothing(result)
-    told_words = re.sub(r"\s+", " ", result.stdout + result.stderr)
-    assert "balances at port 6443, and would at port 9443 while" in told_words, result.stdout[-4000:]
+    words = re.sub(r"\s+", " ", result.stdout + result.stderr)
+    assert "balances at port 6443, and would at port 9443 while" in words, result.stdout[-4000:]
 
 
-def test_a_balancer_of_somebody_elses(on, playbook, theirs, told, asking):
+def test_a_balancer_of_somebody_elses(on, playbook, theirs, asking):
     """Configured as documented, it is all that nodes and people ask; an API server that ends costs no request."""
     theirs(documented(SERVERS))
-    extra = external(told)
+    extra = external()
     green(playbook, "site.yml", *extra)
-    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{endpoint()}"}
+    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{ENDPOINT}"}
     changes_nothing(green(playbook, "site.yml", *extra))
     result = green(playbook, "playbooks/verify.yml", *extra)
-    answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
+    answered = re.search(rf"connections to {re.escape(ENDPOINT)} were answered by: (.*)", result.stdout)[1]
     assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
 
-    asker = asking(WORKER, f"https://{endpoint()}")
+    asker = asking(WORKER, f"https://{ENDPOINT}")
     on(SERVERS[0]).check_output("systemctl stop kube-apiserver")
     try:
         assert asker.longest_wait("external, an API server ended", LOOKS_ON) < 2.0
@@ -200,19 +144,28 @@ def without_the_pair(on):
     both("start")
 
 
-def test_a_balancer_that_checks_too_little_is_found(playbook, theirs, told, without_the_pair):
+def test_a_balancer_that_checks_too_little_is_found(on, playbook, theirs, without_the_pair):
     """With a TCP connect only it sends clients to servers that aren't ready; with one server it does not balance."""
     theirs(documented(SERVERS))
-    extra = external(told)
+    extra = external()
     green(playbook, "site.yml", *extra)
     without_the_pair()
-    blind = re.sub(r"  (option httpchk|http-check).*\n", "", documented(SERVERS)).replace(
-        "check check-ssl verify required ca-file ", "check #"
-    )
-    theirs(blind)
+    theirs(blind(documented(SERVERS)))
     result = playbook("playbooks/verify.yml", *extra)
     assert result.returncode == 2
     assert f"has not asked the API server {url(SERVERS[0])}" in result.stdout, result.stdout[-4000:]
+    # The users' side of it: a server that lives and is not ready gets connections.
+    on(SERVERS[0]).check_output("systemctl stop etcd")
+    try:
+        result = playbook("playbooks/verify.yml", *extra)
+    finally:
+        on(SERVERS[0]).check_output("systemctl start etcd")
+    assert result.returncode == 2
+    lost = re.findall(rf"(\d+) of (\d+) connections to {re.escape(ENDPOINT)} led to no ready API", result.stdout)
+    assert lost, result.stdout[-4000:]
+    assert all(int(some) < int(every) for some, every in lost), lost
+    theirs(documented(SERVERS))
+    await_whole(playbook, *extra)
     theirs(documented(SERVERS[:1]))
     result = playbook("playbooks/verify.yml", *extra)
     assert result.returncode == 2
@@ -221,36 +174,30 @@ def test_a_balancer_that_checks_too_little_is_found(playbook, theirs, told, with
 
 
 @pytest.mark.parametrize("address", ["192.168.60.99:8443", "192.168.60.12:22"])
-def test_an_address_where_no_balancer_answers(playbook, told, address):
+def test_an_address_where_no_balancer_answers(playbook, address):
     """Nothing is changed, and the words say what is wrong with the address."""
-    extra = told(load_balancer__kind="external", cluster_api_endpoint=address, cluster_load_balancer_group="nobody")
-    result = playbook("site.yml", *extra)
+    result = playbook("site.yml", *external(address))
     assert result.returncode == 2
     changes_nothing(result)
     assert f"cluster_api_endpoint {address}" in result.stdout, result.stdout[-4000:]
 
 
-def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, asking):
+def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, asking):
     """People ask at theirs, which asks the pair; nodes at the pair's own address, whose holder is lost; then all at theirs."""
     theirs(documented(BALANCERS))
-    extra = told(
-        load_balancer__kind="hybrid",
-        cluster_api_endpoint=endpoint(),
-        load_balancer__pair_port=6443,
-        virtual_address__address=VIRTUAL_ADDRESS,
-    )
+    extra = hybrid(virtual_address__address=VIRTUAL_ADDRESS)
     green(playbook, "site.yml", *extra)
     assert {server_of(on, name) for name in group("kube_node")} == {f"https://{VIRTUAL_ADDRESS}:6443"}
     changes_nothing(green(playbook, "site.yml", *extra))
     result = green(playbook, "playbooks/verify.yml", *extra)
-    answered = re.search(rf"connections to {re.escape(endpoint())} were answered by: (.*)", result.stdout)[1]
+    answered = re.search(rf"connections to {re.escape(ENDPOINT)} were answered by: (.*)", result.stdout)[1]
     assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
 
     # The host that theirs is on stays; the other one is to have the address.
     on(WHERE).check_output("systemctl stop virtual-address")
     on(WHERE).check_output("systemctl start virtual-address")
     assert holders(on) == BALANCERS[1:]
-    people, nodes = asking(WORKER, f"https://{endpoint()}"), asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
+    people, nodes = asking(WORKER, f"https://{ENDPOINT}"), asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
     lab("stop", BALANCERS[1])
     try:
         assert nodes.longest_wait("hybrid, the holder of the address lost, a node", LOOKS_ON) < WAITS_AT_MOST
@@ -259,15 +206,24 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, told, as
         lab("start", BALANCERS[1])
     await_whole(playbook, *extra)
 
-    # Without an address of their own nodes ask at theirs too; the pair may be of the other program.
-    extra = told(
-        load_balancer__kind="hybrid",
-        cluster_api_endpoint=endpoint(),
-        load_balancer__pair_port=6443,
-        load_balancer__program="nginx",
+    # A front that looks at nothing goes on asking a host of the pair that leads nowhere.
+    theirs(unchecked(documented(BALANCERS)))
+    on(BALANCERS[1]).check_output("systemctl stop load-balancer")
+    try:
+        result = playbook("playbooks/verify.yml", *extra)
+    finally:
+        on(BALANCERS[1]).check_output("systemctl start load-balancer")
+    assert result.returncode == 2
+    assert re.search(rf"\d+ of \d+ connections to {re.escape(ENDPOINT)} led to no ready API", result.stdout), (
+        result.stdout
     )
+    theirs(documented(BALANCERS))
+    await_whole(playbook, *extra)
+
+    # Without an address of their own nodes ask at theirs too; the pair may be of the other program.
+    extra = hybrid(load_balancer__program="nginx")
     green(playbook, "site.yml", *extra)
-    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{endpoint()}"}
+    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{ENDPOINT}"}
     for name in BALANCERS:
         assert not on(name).file("/etc/systemd/system/virtual-address.service").exists
         assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")

@@ -165,7 +165,7 @@ ETCDCTL = (
 )
 VIRTUAL = next(iter(HOSTVARS.values()), {}).get("lab_kind") == "vm"
 # In seconds. Without KVM, a virtual machine's pods run some 100 s after its power is back where two cores are free for it.
-WHOLE_WITHIN = 600 if VIRTUAL else 180
+WHOLE_WITHIN = 900 if VIRTUAL else 180
 ROLLED_OUT_WITHIN = 600 if VIRTUAL else 120
 ANSWERED_WITHIN = 60 if VIRTUAL else 20
 
@@ -184,6 +184,11 @@ def green(playbook: Any, *arguments: str) -> Any:
     result = playbook(*arguments)
     assert result.returncode == 0, result.stdout[-4000:]
     return result
+
+
+def told(**variables: object) -> list[str]:
+    """Variables as options of ansible-playbook, with their types."""
+    return ["-e", json.dumps(variables)]
 
 
 def await_whole(playbook: Any, *arguments: str) -> str:

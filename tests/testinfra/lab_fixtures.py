@@ -15,6 +15,7 @@ import pytest
 from lab_asker import ASKS_BEFORE, Asker
 from lab_cluster import ANSWERED_WITHIN, BALANCED_API, INVENTORY, REPOSITORY, connect, group, make_namespace
 from lab_elsewhere import Elsewhere
+from lab_theirs import Theirs
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,10 +50,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{seconds:5.1f} s, {failed} requests failed: {what}")
     if wanted := os.environ.get("HARDWAY_LAB_FAILURES"):
         with Path(wanted).open("a") as out:
-            out.writelines(f"{line}\n" for line in told(terminalreporter))
+            out.writelines(f"{line}\n" for line in said_of_failures(terminalreporter))
 
 
-def told(terminalreporter: Any) -> list[str]:
+def said_of_failures(terminalreporter: Any) -> list[str]:
     """A line for each test that failed, with the beginning and the end of what it said: tests/run says them last."""
     lines = []
     for report in terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
@@ -144,6 +145,14 @@ def playbook() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return _playbook
+
+
+@pytest.fixture
+def theirs(on: Callable[[str], Any]) -> Iterator[Theirs]:
+    """Somebody else's balancer, once a test starts it; it ends with the test."""
+    found = Theirs(on)
+    yield found
+    found.end()
 
 
 KILLED = "HARDWAY_STORY_OF_KILLED_RUNS"  # marks processes of such a run

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from lab_cluster import MANAGERS, NAME, SERVERS, await_whole, changes_nothing, green, group, lab, roll_out
+from lab_cluster import MANAGERS, NAME, SERVERS, await_whole, changes_nothing, green, group, lab, roll_out, told
 
 pytestmark = [
     pytest.mark.last,
@@ -13,22 +11,26 @@ pytestmark = [
         bool(set(MANAGERS) & set(SERVERS)), reason="for an inventory with managers on hosts of their own"
     ),
 ]
-TOGETHER = {
-    "cluster_kube_controller_manager_group": "kube_apiserver",
-    "cluster_kube_scheduler_group": "kube_apiserver",
+ENDPOINT = "192.168.60.30:6443"
+EXTRA = told(
+    cluster_kube_controller_manager_group="kube_apiserver",
+    cluster_kube_scheduler_group="kube_apiserver",
     # The managers' hosts are free in this shape.
-    "cluster_load_balancer_group": "kube_controller_manager",
-    "load_balancer__kind": "haproxy",
-    "cluster_api_endpoint": "192.168.60.30:6443",
-}
+    cluster_load_balancer_group="kube_controller_manager",
+    load_balancer__kind="haproxy",
+    cluster_api_endpoint=ENDPOINT,
+)
 BALANCERS = group("kube_controller_manager")
-EXTRA = ["-e", json.dumps(TOGETHER)]
 
 
 def test_it_is_built_and_a_second_run_changes_nothing(playbook, on):
     """The three services on each of the three hosts, each asking the API server beside it, and nothing of a node."""
+    green(playbook, "playbooks/fully_manual.yml", "--check", *EXTRA)
+    for name in SERVERS + BALANCERS:
+        assert not on(name).file("/etc/kubernetes").exists
     green(playbook, "playbooks/fully_manual.yml", *EXTRA)
-    changes_nothing(green(playbook, "playbooks/fully_manual.yml", *EXTRA))
+    for more in ([], ["--check"]):
+        changes_nothing(green(playbook, "playbooks/fully_manual.yml", *more, *EXTRA))
     green(playbook, "playbooks/verify.yml", *EXTRA)
     for name in SERVERS:
         host = on(name)
@@ -43,7 +45,7 @@ def test_it_is_built_and_a_second_run_changes_nothing(playbook, on):
         assert not {"kube-controller-manager.service", "kubelet.service"} & set(units)
     for name in group("kube_node"):
         config = on(name).check_output("cat /etc/kubernetes/kubelet/kubeconfig")
-        assert f"server: https://{TOGETHER['cluster_api_endpoint']}" in config
+        assert f"server: https://{ENDPOINT}" in config
 
 
 @pytest.mark.parametrize("lost", [SERVERS[0], group("etcd")[0], *BALANCERS[:1]])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs nginx, and keeps its pool: only API servers that say they are ready get new connections.
 
-nginx itself notices no more than a connection that fails. This asks every server for /readyz over TLS, each second, writes the
+nginx itself notices no more than a connection that fails. This asks every server for /readyz over TLS again and again, writes the
 pool's file and has nginx read it. Connections that are open stay with their server, which ends them itself when it goes; only
 where a server says nothing at all any more are they cut, and as nginx can't tell them apart, those to the other servers too.
 
@@ -24,9 +24,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-EVERY = 1.0  # seconds between two looks
-AGAIN = 0.5  # seconds, after a look that a server in the pool did not pass
-ANSWERS_WITHIN = 2.0  # seconds
+EVERY = 0.5  # between two looks, as a part of the time for an answer
+AGAIN = 0.25  # after a look that a server in the pool did not pass
 LEAVES_AFTER = 2  # looks that were not passed, one after the other
 WORKERS_WITHIN = 5.0  # seconds for new workers of nginx
 UNREACHED = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
@@ -36,10 +35,12 @@ class Server:
     """One API server: whether it is in the pool, and why not.
 
     :arg address: host:port, as nginx takes it.
+    :arg within: seconds for an answer.
     """
 
-    def __init__(self, address):
+    def __init__(self, address, within):
         self.address = address
+        self.within = within
         self.ready = False
         self.missed = 0
         self.reason = "not asked yet"
@@ -54,7 +55,7 @@ class Server:
         A host that refuses has ended the connections to a server that is gone.
         """
         host, port = self.address.rsplit(":", 1)
-        connection = http.client.HTTPSConnection(host.strip("[]"), int(port), timeout=ANSWERS_WITHIN, context=context)
+        connection = http.client.HTTPSConnection(host.strip("[]"), int(port), timeout=self.within, context=context)
         try:
             connection.request("GET", "/readyz")
             status = connection.getresponse().status
@@ -90,7 +91,7 @@ class Server:
 def pool_text(servers):
     """The pool's file: every server, those that are not ready marked so. nginx refuses a pool without servers."""
     return "".join(
-        "server %s max_fails=1 fail_timeout=2s%s;\n" % (server.address, "" if server.ready else " down")
+        "server %s max_fails=1 fail_timeout=%ds%s;\n" % (server.address, server.within, "" if server.ready else " down")
         for server in servers
     )
 
@@ -171,7 +172,8 @@ def run(nginx, servers, context, ended):
         write(nginx.pool_file, pool_text(servers))
         nginx.start()
         notify("READY=1")
-        while not ended.wait(AGAIN if any(server.ready and server.missed for server in servers) else EVERY):
+        within = servers[0].within
+        while not ended.wait(within * (AGAIN if any(server.ready and server.missed for server in servers) else EVERY)):
             if nginx.process.poll() is not None:
                 print("nginx ended with %d" % nginx.process.returncode, file=sys.stderr, flush=True)
                 return 1
@@ -192,6 +194,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ca", required=True, help="the authority of the API servers' certificates")
     parser.add_argument("--pool", required=True, help="the file that nginx includes")
+    parser.add_argument("--within", type=float, required=True, help="seconds for an answer")
     parser.add_argument("--server", action="append", required=True, help="host:port of an API server; repeated")
     parser.add_argument("command", nargs="+", help="nginx and its arguments")
     options = parser.parse_args()
@@ -203,7 +206,7 @@ def main():
 
     signal.signal(signal.SIGTERM, end)
     context = ssl.create_default_context(cafile=options.ca)
-    sys.exit(run(nginx, [Server(address) for address in options.server], context, ended))
+    sys.exit(run(nginx, [Server(address, options.within) for address in options.server], context, ended))
 
 
 if __name__ == "__main__":

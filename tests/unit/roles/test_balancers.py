@@ -35,6 +35,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "cluster_load_balancer_group": "control_plane",
         "cluster_api_endpoint": f"{VIRTUAL}:8443",
     },
+    "of slow hosts": {"load_balancer__kind": "haproxy", "load_balancer__check_within": "10"},
+    "nginx of slow hosts": {"load_balancer__kind": "nginx", "load_balancer__check_within": "10"},
     "on another interface": {"load_balancer__kind": "haproxy", "virtual_address__interface": "eth1"},
     "external": {"load_balancer__kind": "external", "cluster_api_endpoint": EXTERNAL},
     "hybrid": {
@@ -63,6 +65,7 @@ SHOWN = {
     "kubeconfig": "(__kubelet__files | selectattr('path', 'search', 'kubeconfig') | first).content",
     "balancer": "__load_balancer__component if __cluster__balances else {}",
     "address": "__virtual_address__component if 'virtual_address' in __cluster__components else {}",
+    "delay": "__kube_apiserver__flags['shutdown-delay-duration']",
     "units": "__verify__units",
     "probes": "__verify__probes | map(attribute='name')",
     "asked": "__verify__endpoint.addresses if __cluster__shared_api else []",
@@ -329,6 +332,32 @@ def test_nginx_and_what_keeps_its_pool(made: dict[str, Any]) -> None:
     ]
     assert "--pool /run/load-balancer/pool.conf" in " ".join(words)
     assert "include /run/load-balancer/pool.conf;" in file_of(component, "nginx.conf")
+
+
+@pytest.mark.parametrize(
+    ("kind", "haproxy", "nginx", "delay"),
+    [
+        ("", ("connect 2s", "check 2s", "inter 1000ms fastinter 500ms fall 2"), ("2s;", "--within 2", "30"), "5s"),
+        (
+            "of slow hosts",
+            ("connect 10s", "check 10s", "inter 5000ms fastinter 2500ms fall 2"),
+            ("10s;", "--within 10", "50"),
+            "10s",
+        ),
+    ],
+)
+def test_slow_servers_have_longer_for_an_answer(
+    made: dict[str, Any], kind: str, haproxy: tuple[str, ...], nginx: tuple[str, ...], delay: str
+) -> None:
+    """And one that is to stop says so for longer than two checks take."""
+    text = file_of(made[kind or "haproxy"]["lb1"]["balancer"], "haproxy.cfg")
+    for words in haproxy:
+        assert words in text
+    component = made[f"nginx {kind}".strip()]["lb1"]["balancer"]
+    assert f"proxy_connect_timeout {nginx[0]}" in file_of(component, "nginx.conf")
+    assert nginx[1] in " ".join(component["unit"].replace("\\\n", " ").split())
+    assert f"WatchdogSec={nginx[2]}" in component["unit"].splitlines()
+    assert made[kind or "haproxy"]["cp1"]["delay"] == delay
 
 
 @pytest.mark.parametrize(("kind", "capability"), [("haproxy", ""), ("named", "CAP_NET_BIND_SERVICE")])

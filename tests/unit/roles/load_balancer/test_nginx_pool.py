@@ -72,7 +72,6 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = load()
     monkeypatch.setattr(module, "EVERY", 0.05)
     monkeypatch.setattr(module, "AGAIN", 0.02)
-    monkeypatch.setattr(module, "ANSWERS_WITHIN", 1.0)
     return module
 
 
@@ -97,7 +96,7 @@ def until(holds: Callable[[], Any]) -> Any:
 
 
 def server(pool: Any, address: str = "192.0.2.1:6443") -> Any:
-    return pool.Server(address)
+    return pool.Server(address, 1.0)
 
 
 # ---- one server ----
@@ -186,8 +185,8 @@ def test_the_pools_file_names_all_and_marks_who_is_out(pool: Any, tmp_path: Path
     two[0].ready = True
     pool.write(str(tmp_path / "pool.conf"), pool.pool_text(two))
     assert (tmp_path / "pool.conf").read_text() == (
-        "server 192.168.60.11:6443 max_fails=1 fail_timeout=2s;\n"
-        "server 192.168.60.12:6443 max_fails=1 fail_timeout=2s down;\n"
+        "server 192.168.60.11:6443 max_fails=1 fail_timeout=1s;\n"
+        "server 192.168.60.12:6443 max_fails=1 fail_timeout=1s down;\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["pool.conf"]
 
@@ -221,7 +220,7 @@ def test_a_nginx_that_has_ended_has_no_workers(nginx: Any) -> None:
 def running(pool: Any, nginx: Any, api_servers: dict[str, Any], tls: Any) -> Iterator[SimpleNamespace]:
     """The script at work beside three API servers, of which the last is not ready yet."""
     api_servers["cp3"].status = 500
-    servers = [pool.Server(f"127.0.0.1:{one.server_port}") for one in api_servers.values()]
+    servers = [pool.Server(f"127.0.0.1:{one.server_port}", 1.0) for one in api_servers.values()]
     found = SimpleNamespace(ended=threading.Event(), code=None, nginx=nginx, servers=servers)
     context = ssl.create_default_context(cafile=tls.ca)
 
