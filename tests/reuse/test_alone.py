@@ -92,6 +92,12 @@ class TestEtcd:
 class TestContainerd:
     """One host, and no certificate, group or cluster anywhere."""
 
+    def test_check_mode_on_a_bare_host(self, elsewhere, on):
+        """It says what would come, and nothing comes."""
+        result = green(lambda *words: elsewhere.play("boxes", *words), "boxes/site.yml", "--check")
+        assert min(changed(result.stdout).values()) > 0
+        assert not on(BOX).file("/etc/containerd").exists
+
     def test_it_is_built(self, elsewhere):
         """Without any folder of authorities; a second run changes nothing."""
         before = sorted(path for path in elsewhere.home.rglob("pki"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from lab_cluster import IMAGE, changed, green
+from lab_cluster import IMAGE, await_whole, changed, green, lab, roll_out, through
 from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
 
 BRAINS, HAND, MACHINE = FIRST_THREE, FOURTH, FIFTH
@@ -65,6 +65,15 @@ def test_names_that_were_forgotten_are_told(elsewhere):
     assert result.stdout == ""  # not even a play began
 
 
+def test_check_mode_on_bare_hosts(plant, on, elsewhere):
+    """It says what would come, and nothing comes."""
+    result = green(plant, "site", "--check")
+    assert sorted(changed(result.stdout)) == NAMES
+    assert min(changed(result.stdout).values()) > 0
+    assert [name for name in [*BRAINS, HAND] if on(name).file("/etc/kubernetes").exists] == []
+    assert not (elsewhere.home / ".config/hardway.kubernetes").exists()
+
+
 def test_the_site_playbook(plant):
     """All hosts of the renamed groups, and no other; then nothing is left to do."""
     result = green(plant, "site")
@@ -87,6 +96,16 @@ def test_on_some_hosts_only(plant):
         assert changed(result.stdout) == dict.fromkeys(hosts, 0), result.stdout[-4000:]
 
 
+def test_one_of_its_hosts_lost(plant, kubectl_there):
+    """The first of each group; the others go on, and it comes back by itself."""
+    lab("stop", BRAINS[0])
+    try:
+        roll_out(through(kubectl_there, BRAINS[1]), "while-one-is-off")
+    finally:
+        lab("start", BRAINS[0])
+    await_whole(lambda _, *arguments: plant("verify", *arguments))
+
+
 def test_its_shape(plant):
     """A topology's own playbook knows the groups too."""
     assert changed(green(plant, "stacked", "--check").stdout) == dict.fromkeys(NAMES, 0)
@@ -103,6 +122,12 @@ class TestJoin:
         assert "Point cluster_controller_dir at its folder" in result.stdout
         assert not (elsewhere.home / "nowhere").exists()
         assert not on(MACHINE).file("/etc/kubernetes").exists
+
+    def test_check_mode_on_a_bare_host(self, machines, on, kubectl_there):
+        """It says what would come; neither the host nor the cluster is changed."""
+        assert changed(green(machines, "site", "--check").stdout)["machine1"] > 0
+        assert not on(MACHINE).file("/etc/kubernetes").exists
+        assert "machine1" not in kubectl_there("get", "nodes", "-o", "name")
 
     def test_it_joins(self, machines, kubectl_there):
         """A second run changes nothing."""

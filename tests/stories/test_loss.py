@@ -39,7 +39,7 @@ def test_any_control_plane_host(lost, on, playbook, kubectl, asking):
     rest = [name for name in group("kube_node") if name not in (lost, WORKERS[1])]
     elsewhere = through(kubectl, next(name for name in CONTROL_PLANE if name != lost))
     before = processes(on, rest)
-    client = asking(WORKERS[0])
+    client, reader = asking(WORKERS[0]), asking(WORKERS[0], reads=True)
     lab("stop", lost, WORKERS[1])
     try:
         # Until then new pods may be put where nobody will start them.
@@ -47,6 +47,7 @@ def test_any_control_plane_host(lost, on, playbook, kubectl, asking):
         roll_out(elsewhere, f"survives-{lost}")
         assert lost not in leaders(elsewhere)
         assert client.longest_wait(f"{lost} lost") < ANSWERS_WITHIN
+        assert reader.longest_wait(f"{lost} lost, for what is in etcd") < ANSWERS_WITHIN
         result = playbook("site.yml")
         assert result.returncode == 4, result.stdout[-4000:]
         for off in (lost, WORKERS[1]):

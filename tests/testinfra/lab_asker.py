@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from lab_cluster import ask, connect
+from lab_cluster import connect
 
 ASKS_BEFORE = 3  # seconds, before anything is done to what it asks
 REPEATED = """
@@ -39,13 +39,14 @@ class Repeating(threading.Thread):
 
 
 class Asker(Repeating):
-    """Asks as a node, over one new connection after the other, where the host's components ask or at another address.
+    """Asks as a node, over one new connection after the other.
 
+    :arg question: the command that asks.
     :arg tell: given what was lost, and the seconds that the client waited then with the number of requests that failed.
     """
 
-    def __init__(self, name: str, url: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
-        super().__init__(name, f'code=$({ask(url)}); echo "$(date +%s.%N) $code"')
+    def __init__(self, name: str, question: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
+        super().__init__(name, f'code=$({question}); echo "$(date +%s.%N) $code"')
         self.tell = tell
         self.failed: list[str] = []
 

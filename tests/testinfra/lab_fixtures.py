@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from lab_asker import ASKS_BEFORE, Asker
-from lab_cluster import ANSWERED_WITHIN, BALANCED_API, INVENTORY, REPOSITORY, connect, group, make_namespace
+from lab_cluster import ANSWERED_WITHIN, BALANCED_API, INVENTORY, REPOSITORY, ask, connect, group, make_namespace
 from lab_elsewhere import Elsewhere
 from lab_theirs import Theirs
 
@@ -118,8 +118,10 @@ def asking(record_property: Callable[[str, Any], None]) -> Iterator[Callable[...
     """Starts clients on hosts, which have asked for a while when it returns; they end with the test."""
     askers: list[Asker] = []
 
-    def _asking(name: str, url: str = BALANCED_API) -> Asker:
-        askers.append(Asker(name, url, record_property))
+    def _asking(name: str, url: str = BALANCED_API, *, reads: bool = False) -> Asker:
+        """reads: for what is in etcd, the node itself."""
+        question = ask(url, f"/api/v1/nodes/{name}") if reads else ask(url)
+        askers.append(Asker(name, question, record_property))
         askers[-1].start()
         time.sleep(ASKS_BEFORE)
         return askers[-1]

@@ -23,6 +23,8 @@ from lab_cluster import (
 from lab_growth import Learners, grown
 from lab_removal import is_bare, knowing, members, removal, words
 
+READS_WITHIN = 20.0  # seconds that a client may wait for what is in etcd
+LOOKS_ON = 20  # seconds
 THREE, NEW = group("etcd"), [name for name in group("later") if name.startswith("etcd")]
 FIVE = THREE + NEW
 pytestmark = [pytest.mark.last, pytest.mark.skipif(len(FIVE) != 5, reason="for an inventory with members to grow by")]
@@ -70,17 +72,17 @@ def test_two_join_one_after_the_other(on, playbook, five):
     await_whole(playbook, *five)
 
 
-def test_two_of_five_are_lost(on, playbook, kubectl, five):
+def test_two_of_five_are_lost(on, playbook, kubectl, five, asking):
     """The leader and another one have no power, and the cluster works on."""
     first = leader(on)
     lost = [first, next(name for name in FIVE if name != first)]
-    for name in lost:
-        lab("stop", name)
+    client = asking(group("worker")[0], reads=True)
+    lab("stop", *lost)
     try:
         roll_out(through(kubectl, SERVERS[0]), "two-of-five")
+        assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", LOOKS_ON) < READS_WITHIN
     finally:
-        for name in lost:
-            lab("start", name)
+        lab("start", *lost)
     await_whole(playbook, *five)
 
 

@@ -24,6 +24,8 @@ from lab_cluster import (
 from lab_growth import grown
 from lab_removal import members, words
 
+READS_WITHIN = 20.0  # seconds that a client may wait for what is in etcd
+LOOKS_ON = 20  # seconds
 APART, BESIDE = group("etcd"), SERVERS[:2]
 pytestmark = [
     pytest.mark.last,
@@ -59,16 +61,16 @@ def test_members_come_to_some_api_servers(on, playbook, mixed):
     await_whole(playbook, *mixed)
 
 
-def test_a_mixed_cluster_loses_one_of_each(playbook, kubectl, mixed):
+def test_a_mixed_cluster_loses_one_of_each(playbook, kubectl, mixed, asking):
     """An API server with its member, and a member of those apart."""
     lost = [BESIDE[0], APART[-1]]
-    for name in lost:
-        lab("stop", name)
+    client = asking(group("worker")[0], reads=True)
+    lab("stop", *lost)
     try:
         roll_out(through(kubectl, SERVERS[-1]), "mixed")
+        assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", LOOKS_ON) < READS_WITHIN
     finally:
-        for name in lost:
-            lab("start", name)
+        lab("start", *lost)
     await_whole(playbook, *mixed)
 
 
