@@ -335,19 +335,31 @@ def test_nginx_and_what_keeps_its_pool(made: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "haproxy", "nginx", "delay"),
+    ("kind", "haproxy", "nginx", "address", "delay"),
     [
-        ("", ("connect 2s", "check 2s", "inter 1000ms fastinter 500ms fall 2"), ("2s;", "--within 2", "30"), "5s"),
+        (
+            "",
+            ("connect 2s", "check 2s", "inter 1000ms fastinter 500ms fall 2"),
+            ("2s;", "--within 2", "30"),
+            ("timeout 3", "time 1"),
+            "5s",
+        ),
         (
             "of slow hosts",
             ("connect 10s", "check 10s", "inter 5000ms fastinter 2500ms fall 2"),
             ("10s;", "--within 10", "50"),
+            ("timeout 11", "time 5"),
             "10s",
         ),
     ],
 )
 def test_slow_servers_have_longer_for_an_answer(
-    made: dict[str, Any], kind: str, haproxy: tuple[str, ...], nginx: tuple[str, ...], delay: str
+    made: dict[str, Any],
+    kind: str,
+    haproxy: tuple[str, ...],
+    nginx: tuple[str, ...],
+    address: tuple[str, str],
+    delay: str,
 ) -> None:
     """And one that is to stop says so for longer than two checks take."""
     text = file_of(made[kind or "haproxy"]["lb1"]["balancer"], "haproxy.cfg")
@@ -358,6 +370,9 @@ def test_slow_servers_have_longer_for_an_answer(
     assert nginx[1] in " ".join(component["unit"].replace("\\\n", " ").split())
     assert f"WatchdogSec={nginx[2]}" in component["unit"].splitlines()
     assert made[kind or "haproxy"]["cp1"]["delay"] == delay
+    virtual = made[kind or "haproxy"]["lb1"]["address"]
+    assert f"  {address[0]}\n" in file_of(virtual, "keepalived.conf")
+    assert f"--max-{address[1]} " in file_of(virtual, "check")
 
 
 @pytest.mark.parametrize(("kind", "capability"), [("haproxy", ""), ("named", "CAP_NET_BIND_SERVICE")])
