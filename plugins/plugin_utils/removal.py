@@ -281,13 +281,17 @@ def departure_words(leaving, groups, names):
     :arg leaving: names of hosts.
     :arg groups, names: as in wrong_request().
     """
-    hosts = ", ".join(leaving)
-    lines = [
-        "%s: out of the cluster. Take them out of the inventory, or run site.yml to have them back as new hosts."
-        % hosts
-    ]
     members = groups.get(names["etcd"]) or []
     left = [host for host in members if host not in leaving]
+    lines = [
+        "%s: out of the cluster. Take them out of the inventory, or run site.yml to have them back as new hosts%s."
+        % (
+            ", ".join(leaving),
+            "; a member of etcd only once its data is gone too, or moved away there (docs/nodes.md)"
+            if left != members
+            else "",
+        )
+    ]
     if left != members and len(left) % 2 == 0:
         lines.append(
             "etcd has %d members left, an even number, which survives no more losses than %d. Put another host into the group %s, "

@@ -219,17 +219,19 @@ def cluster_findings(views, groups, names, others=None):
     _long_names(views, groups, names, say)
     _balancers(views, everyone, groups, names, say)
     _pod_networks(views, everyone, groups, names, say)
-    _second_addresses(views, everyone, groups.get(names["kube_node"]) or [], say)
+    nodes = groups.get(names["kube_node"]) or []
+    _second_addresses(views, everyone, nodes, say)
     looked_at = set()
     for host, view in views.items():
         idea = tuple(str(view[name]) for name in NETWORKS)
         if idea not in looked_at:  # most hosts say the same, and of each all hosts' addresses are asked
             looked_at.add(idea)
             _networks(view, everyone, say)
-        _own_pods(host, view, say)
+        if host in nodes:
+            _own_pods(host, view, say)
         _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
         _endpoint(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
-        if host in (groups.get(names["kube_node"]) or []) and not NODE_NAME.match(view["node_name"]):
+        if host in nodes and not NODE_NAME.match(view["node_name"]):
             say(host, "cluster_node_name %r is no DNS name in lower case. Set one." % view["node_name"])
     return {host: sentences for host, sentences in found.items() if sentences}
 
@@ -373,9 +375,10 @@ def _pod_networks(views, everyone, groups, names, say):
     }
     _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
     owners = {}
-    bridged = {host: view for host, view in views.items() if view["cni_kind"] == "bridge"}
-    if bridged:  # and so are the hosts that the run leaves out
-        bridged.update((host, view) for host, view in everyone.items() if host not in views)
+    nodes = groups.get(names["kube_node"]) or []
+    bridged = {host: view for host, view in views.items() if host in nodes and view["cni_kind"] == "bridge"}
+    if bridged:  # and so are the nodes that the run leaves out
+        bridged.update((host, view) for host, view in everyone.items() if host in nodes and host not in views)
     for host, view in bridged.items():
         for mine in _parts(view["cni_pod_cidr"] or ""):
             if mine is not None:

@@ -354,6 +354,8 @@ def test_a_host_without_managers_leaves_whatever_they_do() -> None:
 def test_what_is_left_to_do() -> None:
     (line,) = departure_words(["worker2"], GROUPS, PARTS)
     assert line.startswith("worker2: out of the cluster. Take them out of the inventory")
+    assert line.endswith("back as new hosts.")
+    assert "a member of etcd only once its data is gone too" in departure_words(["cp1"], GROUPS, PARTS)[0]
     even = departure_words(["cp1"], GROUPS, PARTS)[1]
     assert "etcd has 2 members left, an even number, which survives no more losses than 1" in even
     assert len(departure_words(["cp1", "cp2"], GROUPS, PARTS)) == 1

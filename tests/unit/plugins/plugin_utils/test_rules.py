@@ -489,6 +489,18 @@ def test_bridged_nodes_with_a_network_each() -> None:
     assert rules.cluster_findings(bridged(), stacked()[1], NAMES) == {}
 
 
+def test_who_is_no_node_needs_no_network_of_pods() -> None:
+    """An API server, a manager or a member of etcd on a host of its own; the kind is set for all of them alike."""
+    views, groups = bridged(), stacked()[1]
+    groups["kube_node"] = ["w1", "w2"]
+    for name in HOSTS:
+        if name.startswith("cp"):
+            views[name]["cni_pod_cidr"] = ""
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+    views["cp1"]["cni_pod_cidr"] = views["w1"]["cni_pod_cidr"]  # says nothing there
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+
+
 @pytest.mark.parametrize("text", ["", None, "10.245.0.0/24", "10.244.7.1/24", "fd00::/64"])
 def test_a_bridged_node_without_a_network_of_its_own(text: str | None) -> None:
     views = bridged()
