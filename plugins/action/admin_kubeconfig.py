@@ -33,13 +33,13 @@ class ActionModule(ActionBase):
         args = self._task.args
         path = os.path.expanduser(args["path"])
         if args.get("state") == "absent":
-            return dict(result, **self._remove(path, args["cluster_name"]))
+            return dict(result, **self._remove(path, args))
         pki = Pki(args["pki_dir"], args.get("passphrase"))
         try:
             if pki.state() == "absent" and self._task.check_mode:
                 return dict(result, changed=True, path=path)
             before = _read(path)
-            _refuse_strangers(path, before or {}, args["cluster_name"])
+            _refuse_strangers(path, before or {}, args, _encode(pki.read("kubernetes-ca.crt")))
             after, renewed = _kubeconfig(pki, args, before)
         except PkiError as error:
             return dict(result, failed=True, changed=False, msg=str(error))
@@ -55,11 +55,11 @@ class ActionModule(ActionBase):
         }
         return dict(result, changed=changed, path=path, diff=diff if changed else [])
 
-    def _remove(self, path, cluster_name):
+    def _remove(self, path, args):
         if not os.path.lexists(path):
             return {"changed": False, "path": path}
         try:
-            strange = _strangers(_read(path) or {}, cluster_name)
+            strange = _strangers(_read(path) or {}, args)
         except PkiError as error:
             return {"changed": False, "path": path, "warnings": ["%s It was left there." % error]}
         if strange:
@@ -71,27 +71,51 @@ class ActionModule(ActionBase):
         return {"changed": True, "path": path, "diff": diff}
 
 
-def _strangers(present, cluster_name):
-    """Names of what is in a kubeconfig beside this cluster's access."""
+def _strangers(present, args, authority=None):
+    """Names of what is in a kubeconfig beside this cluster's access.
+
+    Another cluster's name may begin with this one's: then its authority tells, but where the entry's whole name is one of ours.
+
+    :arg args: the task's options.
+    :arg authority: the certificate of this cluster's, as a kubeconfig has it.
+    """
+    name = args["cluster_name"]
+    wished = {name} | {"%s-%s" % (name, host) for host in args.get("servers") or {}}
 
     def entries(kind):
         listed = present.get(kind)
         return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
 
-    def named(kind):
-        return [str(entry.get("name")) for entry in entries(kind)]
+    def inner(entry, kind):
+        found = entry.get(kind)
+        return found if isinstance(found, dict) else {}
 
-    used = [(entry.get("context") or {}).get("user") for entry in entries("contexts")]
-    strange = [
-        name for name in named("clusters") + named("contexts") if not (name + "-").startswith(cluster_name + "-")
+    def begins(entry):
+        return (str(entry.get("name")) + "-").startswith(name + "-")
+
+    signed = {
+        entry.get("name"): inner(entry, "cluster").get("certificate-authority-data") for entry in entries("clusters")
+    }
+    authorities = {authority} | {signed[entry] for entry in set(signed) & wished}
+    ours = {
+        entry["name"]
+        for entry in entries("clusters")
+        if begins(entry) and (entry["name"] in wished or signed[entry["name"]] in authorities)
+    }
+    strange = [entry.get("name") for entry in entries("clusters") if entry.get("name") not in ours]
+    strange += [
+        entry.get("name")
+        for entry in entries("contexts")
+        if not begins(entry) or (inner(entry, "context").get("cluster") in set(signed) - ours)
     ]
-    strange += [name for name in named("users") if name not in used]
-    return list(dict.fromkeys(strange))
+    used = [inner(entry, "context").get("user") for entry in entries("contexts")]
+    strange += [entry.get("name") for entry in entries("users") if entry.get("name") not in used]
+    return list(dict.fromkeys(map(str, strange)))
 
 
-def _refuse_strangers(path, present, cluster_name):
+def _refuse_strangers(path, present, args, authority):
     """The file is written whole: whatever else is in it would be lost."""
-    strange = _strangers(present, cluster_name)
+    strange = _strangers(present, args, authority)
     if strange:
         raise PkiError(
             "%s holds more than this cluster's access (%s), and is written whole. Set kubectl__kubeconfig to a file of its own, and "

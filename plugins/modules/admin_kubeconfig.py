@@ -48,7 +48,8 @@ options:
     type: str
     default: ""
   servers:
-    description: Addresses of the API servers by host. Required where O(state) is V(present).
+    description: Addresses of the API servers by host. Required where O(state) is V(present). The names tell this cluster's access from
+      that of another one whose name begins with this one's.
     type: dict
   user:
     description: Name of the person, as the audit log will show it. Required where O(state) is V(present).

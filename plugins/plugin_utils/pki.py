@@ -105,7 +105,7 @@ class Pki:
         if not HAS_CRYPTOGRAPHY:
             raise PkiError("the controller's Python has no package cryptography. Install it: pip install cryptography")
         self.folder = os.path.expanduser(folder)
-        self.passphrase = passphrase or None
+        self.passphrase = str(passphrase) if passphrase else None  # YAML makes numbers of digits
 
     def files(self):
         """All files that a whole folder holds, by name."""

@@ -163,7 +163,7 @@ def given_network(values, read=manifests.read):
     """Sentences about a network that someone else brings, as one host's variables name it.
 
     :arg values: dict of name to value.
-    :arg read: gives a manifest's objects and what is wrong with it.
+    :arg read: gives a manifest's objects and what is wrong with it; None where this host does not read them.
     """
     if values.get("cni__kind", "flannel") != "none":
         return [
@@ -174,7 +174,7 @@ def given_network(values, read=manifests.read):
         ]
     found = []
     paths, lists = values.get("cni__manifests") or [], values.get("cni__conf") or {}
-    for path in paths if isinstance(paths, list) else []:
+    for path in paths if read and isinstance(paths, list) else []:
         found += ["cni__manifests: %s Mend the file, or its path." % sentence for sentence in read(path)[1]]
     for name, content in sorted(lists.items()) if isinstance(lists, dict) else []:
         if not re.match(r"^[A-Za-z0-9][A-Za-z0-9._-]*\.(conf|conflist|json)$", str(name)):
@@ -193,8 +193,8 @@ def cluster_findings(views, groups, names, others=None):
     """Sentences by host ('' for the whole inventory) about what only shows across hosts.
 
     :arg views: dict of host to dict with address, address_v6, node_name, version, endpoint, api_names, etcd_endpoints,
-        pod_cidr, service_cidr, dns_address, node_mask, node_mask_v6, cni_kind, cni_pod_cidr, balancer, virtual_address,
-        pair_port, router_id, api_port.
+        pod_cidr, service_cidr, dns_address, domain, node_mask, node_mask_v6, cni_kind, cni_pod_cidr, cni_manifests, balancer,
+        virtual_address, pair_port, own_port, router_id, check_within, api_port, etcd_client_port, etcd_peer_port.
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part (etcd, kube_apiserver, ...) to the group's name.
     :arg others: dict of host to its address, address_v6, node_name and cni_pod_cidr, of hosts of the cluster that the run leaves out. What
@@ -217,23 +217,55 @@ def cluster_findings(views, groups, names, others=None):
     _addresses(everyone, say)
     _names(everyone, say)
     _long_names(views, groups, names, say)
+    hosts = {part: groups.get(names.get(part)) or [] for part in PARTS}
+    managers = hosts["kube_controller_manager"] + hosts["kube_scheduler"]
+    of_kubernetes = set(hosts["kube_apiserver"] + managers + hosts["kube_node"])
+    _one_cluster(views, hosts, of_kubernetes, say)
     _balancers(views, everyone, groups, names, say)
     _pod_networks(views, everyone, groups, names, say)
-    nodes = groups.get(names["kube_node"]) or []
+    nodes = hosts["kube_node"]
     _second_addresses(views, everyone, nodes, say)
     looked_at = set()
     for host, view in views.items():
         idea = tuple(str(view[name]) for name in NETWORKS)
-        if idea not in looked_at:  # most hosts say the same, and of each all hosts' addresses are asked
+        if (
+            idea not in looked_at and host in of_kubernetes
+        ):  # most say the same, and of each all hosts' addresses are asked
             looked_at.add(idea)
             _networks(view, everyone, say)
+        # Who hands out the nodes' parts; with kind bridge nobody does.
+        if host in hosts["kube_controller_manager"] and view["cni_kind"] != "bridge":
+            _node_masks(view, say)
         if host in nodes:
             _own_pods(host, view, say)
-        _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
-        _endpoint(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
-        if host in nodes and not NODE_NAME.match(view["node_name"]):
-            say(host, "cluster_node_name %r is no DNS name in lower case. Set one." % view["node_name"])
+        if host in of_kubernetes:
+            _version(host, view, views, hosts["kube_apiserver"], say, managers)
+        _endpoint(host, view, views, hosts["kube_apiserver"], say)
+        if host in nodes:
+            _node_name(host, view, say)
     return {host: sentences for host, sentences in found.items() if sentences}
+
+
+PARTS = ("etcd", "kube_apiserver", "kube_controller_manager", "kube_scheduler", "kube_node", "load_balancer")
+# What one cluster has one of: variables by field of the views, and whose hosts use them.
+ONE_OF_KUBERNETES = {
+    "pod_cidr": "cluster_pod_cidr",
+    "service_cidr": "cluster_service_cidr",
+    "dns_address": "cluster_dns_address",
+    "domain": "cluster_domain",
+    "api_port": "cluster_api_port",
+}
+ONE_OF_ETCD = {"etcd_client_port": "etcd__client_port", "etcd_peer_port": "etcd__peer_port"}
+
+
+def _one_cluster(views, hosts, of_kubernetes, say):
+    """Values that would be one host's own, such as in group_vars of one part, while others go by their own."""
+    for names, concerned in (
+        (ONE_OF_KUBERNETES, of_kubernetes),
+        (ONE_OF_ETCD, hosts["etcd"] + hosts["kube_apiserver"]),
+    ):
+        for field, variable in names.items():
+            _alike(variable, {host: str(view[field]) for host, view in views.items() if host in concerned}, say)
 
 
 def _etcd(views, groups, names, say):
@@ -321,11 +353,18 @@ def _names(everyone, say):
     _each_its_own(owners, "cluster_node_name %s is also the name of %s. Give each host its own.", say)
 
 
+def _node_name(host, view, say):
+    if not NODE_NAME.match(view["node_name"]):
+        say(host, "cluster_node_name %r is no DNS name in lower case. Set one." % view["node_name"])
+
+
 def _long_names(views, groups, names, say):
     """A node's name stands in the common names of its certificates."""
     prefixes = {"kube_node": "system:node:", "kube_apiserver": "kube-apiserver-", "etcd": ""}
     for host, view in views.items():
         for part, prefix in prefixes.items():
+            if part == "kube_apiserver" and view.get("etcd_endpoints"):
+                prefix = ""  # its client's certificate for etcd is given
             room = pki.COMMON_NAME - len(prefix)
             if host in (groups.get(names[part]) or []) and len(view["node_name"]) > room:
                 say(
@@ -343,7 +382,7 @@ def _each_its_own(owners, words, say):
 
 
 FAMILIES = ("IPv4", "IPv6")
-NETWORKS = ("pod_cidr", "service_cidr", "dns_address", "node_mask", "node_mask_v6")
+NETWORKS = ("pod_cidr", "service_cidr", "dns_address")
 CIDRS = ("pod_cidr", "service_cidr")
 LARGEST_SERVICES = (12, 108)  # prefixes; more addresses than 2^20 no cluster uses
 IPV6_PART = 16  # by how much a node's prefix may be longer than the cluster's: NewCIDRSet of kube-controller-manager
@@ -352,6 +391,11 @@ IPV6_PART = 16  # by how much a node's prefix may be longer than the cluster's: 
 def _parts(text):
     """The networks of a value such as 10.244.0.0/16,fd00:10:244::/56; None where there is something else in it."""
     return [_network(part.strip()) for part in str(text).split(",")]
+
+
+def _of_families(parts):
+    """Whether these are one IPv4 network, or one of each family in order."""
+    return tuple("IPv%d" % part.version for part in parts) in (FAMILIES[:1], FAMILIES)
 
 
 def _alike(variable, values, say):
@@ -369,11 +413,21 @@ def _alike(variable, values, say):
 
 
 def _pod_networks(views, everyone, groups, names, say):
-    # Who gives nodes their parts must know who owns the network too.
-    concerned = {
-        host for part in ("kube_node", "kube_controller_manager") for host in groups.get(names.get(part)) or []
-    }
+    # Who gives nodes their parts, and where the network's objects are kept, must know who owns the network too.
+    servers = groups.get(names.get("kube_apiserver")) or []
+    concerned = set(servers)
+    for part in ("kube_node", "kube_controller_manager"):
+        concerned.update(groups.get(names.get(part)) or [])
     _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
+    _alike(
+        "cni__manifests",
+        {
+            host: str(view["cni_manifests"])
+            for host, view in views.items()
+            if host in servers or (host in concerned and view["cni_manifests"])
+        },
+        say,
+    )
     owners = {}
     nodes = groups.get(names["kube_node"]) or []
     bridged = {host: view for host, view in views.items() if host in nodes and view["cni_kind"] == "bridge"}
@@ -439,7 +493,7 @@ def _networks(view, everyone, say):
         if None in parts:
             say("", "%s %r is no network in CIDR notation, such as 10.244.0.0/16. Mend it." % (name, text))
             continue
-        if tuple("IPv%d" % part.version for part in parts) not in (FAMILIES[:1], FAMILIES):
+        if not _of_families(parts):
             say(
                 "",
                 "%s %s is neither one IPv4 network nor an IPv4 and an IPv6 network, in this order, with a comma between. Mend it."
@@ -470,8 +524,6 @@ def _networks(view, everyone, say):
                 "cluster_pod_cidr %s and cluster_service_cidr %s overlap. Choose two networks that share no address."
                 % (pod_part, service_part),
             )
-    for part, mask, variable in zip(pods, (view["node_mask"], view["node_mask_v6"]), ("ipv4", "ipv6"), strict=False):
-        _node_mask(part, int(mask), "kube_controller_manager__node_mask_" + variable, say)
     for part, largest in zip(services, LARGEST_SERVICES, strict=False):
         if part.prefixlen < largest:
             say(
@@ -490,8 +542,17 @@ def _networks(view, everyone, say):
         )
 
 
+def _node_masks(view, say):
+    """Whether each node can take a part of the pods' networks."""
+    parts, masks = _parts(view["pod_cidr"]), (view["node_mask"], view["node_mask_v6"])
+    if None in parts or not _of_families(parts):
+        return  # told already
+    for pods, mask, variable in zip(parts, masks, ("ipv4", "ipv6"), strict=False):
+        if str(mask).isdigit():  # or it is told as a wrong value
+            _node_mask(pods, int(mask), "kube_controller_manager__node_mask_" + variable, say)
+
+
 def _node_mask(pods, mask, variable, say):
-    """Whether each node can take a part of the pods' network."""
     if pods.prefixlen >= mask:
         say(
             "",
@@ -531,7 +592,7 @@ def _minor(version):
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 
-def _version(host, view, views, api_hosts, say):
+def _version(host, view, views, api_hosts, say, managers=()):
     minor = _minor(view["version"])
     if minor is None:
         say(host, "cluster_version %r is no version such as 1.36.3. Mend it." % view["version"])
@@ -546,6 +607,10 @@ def _version(host, view, views, api_hosts, say):
             words = "is newer than %s on %s, which runs an API server. Raise API servers first."
         elif host in api_hosts and other[1] - minor[1] > 1:
             words = "is more than one minor version behind %s on %s. API servers may differ by one."
+        elif host in managers and other[1] - minor[1] > 1:
+            words = (
+                "is more than one minor version behind %s on %s, which a controller manager or a scheduler may not be."
+            )
         elif other[1] - minor[1] > KUBELET_MAY_LAG:
             words = "is more than three minor versions behind %s on %s, which a kubelet may not be."
         else:
@@ -577,9 +642,26 @@ def _balancers(views, everyone, groups, names, say):
                 "the group %s has the hosts %s, and load_balancer__kind %s uses none. Choose haproxy, nginx or hybrid, or take "
                 "them out." % (group, ", ".join(hosts), kind),
             )
+        if kind in PAIRS:
+            for field, variable, concerned in (
+                ("pair_port", "load_balancer__pair_port", views),
+                ("virtual_address", "virtual_address__address", views),
+                ("router_id", "virtual_address__router_id", hosts),
+            ):
+                _alike(variable, {host: str(view[field]) for host, view in views.items() if host in concerned}, say)
+        _alike("load_balancer__check_within", {host: str(view["check_within"]) for host, view in views.items()}, say)
     api_hosts = groups.get(names["kube_apiserver"]) or []
+    nodes = groups.get(names["kube_node"]) or []
     looked_at = set()
     for host, view in views.items():
+        # A node asks a balancer of its own there, also where its host balances for all.
+        balances = view["balancer"] == "local" or host in hosts
+        if balances and host in api_hosts and host in nodes and str(view["own_port"]) == str(view["api_port"]):
+            say(
+                host,
+                "runs an API server and a balancer of its own, both at port %s. Choose another load_balancer__port."
+                % view["api_port"],
+            )
         if view["balancer"] == "local":
             continue
         if host in hosts and host in api_hosts and str(view["pair_port"]) == str(view["api_port"]):
@@ -863,8 +945,8 @@ def alone_findings(role, views, groups, names):
     """Sentences by host ('' for all) about what one role lacks that a playbook of somebody's own uses.
 
     :arg role: the role's name.
-    :arg views: dict of host to dict with address, node_name, version, endpoint, api_names, etcd_endpoints, balancer, cni_kind,
-        authorities (whether the folder of authorities is there) and controller_dir.
+    :arg views: dict of host to dict with address, address_v6, node_name, version, endpoint, api_names, etcd_endpoints, pod_cidr,
+        balancer, cni_kind, cni_pod_cidr, authorities (whether the folder of authorities is there) and controller_dir.
     :arg groups: the inventory's groups, name to list of hosts.
     :arg names: dict of part to the group's name.
     """
@@ -886,12 +968,20 @@ def alone_findings(role, views, groups, names):
             )
     founders = (groups.get(names["etcd"]) or []) + (groups.get(names["kube_apiserver"]) or [])
     _addresses(views, say)
+    if part == "kube_node":
+        _second_addresses(views, views, list(views), say)
+    if role == "kubelet":
+        _long_names(views, {names[part]: list(views)}, names, say)
+        for host, view in views.items():
+            _node_name(host, view, say)
     if role == "etcd":
         _etcd(views, groups, names, say)
         return {host: sentences for host, sentences in found.items() if sentences}
     for host, view in views.items():
-        if role == "cni" and view["cni_kind"] != "flannel":
-            continue
+        if role == "cni":
+            _own_pods(host, view, say)
+            if view["cni_kind"] != "flannel":
+                continue
         if not view["authorities"] and not founders:
             say(
                 "",

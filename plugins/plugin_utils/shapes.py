@@ -92,7 +92,7 @@ def _stacked(groups, etcd_is_given):
 
 def _external_etcd(groups, etcd_is_given):
     found = [] if etcd_is_given else groups.at_least("etcd", 3, "External etcd needs three or five hosts of its own")
-    for part in ("kube_apiserver", *MANAGERS, "kube_node"):
+    for part in ("kube_apiserver", *MANAGERS, "kube_node", "load_balancer"):
         found += groups.apart("etcd", part, "External etcd means hosts that run etcd and nothing else of the cluster")
     for part in MANAGERS:
         found += groups.alike(part, "kube_apiserver", "With external etcd these stand beside each API server")
@@ -100,7 +100,9 @@ def _external_etcd(groups, etcd_is_given):
 
 
 def _fully_manual(groups, etcd_is_given):
-    found = groups.apart("etcd", "kube_apiserver", "Fully manual means etcd on hosts of its own")
+    found = []
+    for part in ("kube_apiserver", *MANAGERS):
+        found += groups.apart("etcd", part, "Fully manual means etcd on hosts of its own")
     for part in ("etcd", "kube_apiserver", *MANAGERS):
         found += groups.apart(part, "kube_node", "Fully manual means that no host of the control plane is a node")
     return found

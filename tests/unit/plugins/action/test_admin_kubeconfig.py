@@ -177,6 +177,38 @@ def test_a_file_that_holds_other_access_is_neither_replaced_nor_joined(keep: Any
     assert keep(user="pat")["changed"]  # the user of before is this cluster's
 
 
+def test_another_cluster_whose_name_begins_with_this_ones(keep: Any) -> None:
+    """example-eu is no host of example: its authority is another one."""
+    keep()
+    config = load(keep)
+    eu = {"server": "https://192.0.2.1:6443", "certificate-authority-data": "b3RoZXI="}
+    for name in ("example-eu", "example-eu-cp1"):
+        config["clusters"].append({"name": name, "cluster": eu})
+        config["contexts"].append({"name": name, "context": {"cluster": name, "user": "kim-eu"}})
+    config["users"].append({"name": "kim-eu", "user": {"token": "t"}})
+    text = yaml.safe_dump(config)
+    keep.path.write_text(text)
+    result = keep(days=30, user="pat")
+    assert result["failed"]
+    assert "(example-eu, example-eu-cp1)" in result["msg"]
+    assert "(example-eu, example-eu-cp1)" in keep(state="absent")["warnings"][0]
+    assert keep.path.read_text() == text
+
+
+def test_a_host_that_left_is_this_clusters(keep: Any) -> None:
+    """Its entry has this cluster's authority; and a cluster of the same name that was made anew has the same names."""
+    keep()
+    servers = {"cp1": keep.servers["cp1"].url.replace("http:", "https:")}
+    assert keep(servers=servers)["changed"]
+    assert [entry["name"] for entry in load(keep)["clusters"]] == ["example-cp1"]
+    text = keep.path.read_text().replace(load(keep)["clusters"][0]["cluster"]["certificate-authority-data"], "b2xk")
+    keep.path.write_text(text)
+    assert keep()["changed"]
+    assert len(load(keep)["clusters"]) == 2
+    assert keep(state="absent", servers=servers)["changed"]
+    assert not keep.path.exists()
+
+
 def test_it_goes_with_its_cluster(keep: Any) -> None:
     """Check mode only says so; what is gone already is no change."""
     keep()

@@ -40,6 +40,22 @@ def test_every_finding_at_once(host: SimpleNamespace) -> None:
     assert len(view(host, etcd__quota_mb="much", kubelet__lables={}, cluster_name="{{ nowhere }}")["findings"]) == 3
 
 
+def test_a_network_of_someone_elses_is_checked_on_each_host(host: SimpleNamespace) -> None:
+    """The lists of plugins are written there; manifests are read where API servers are."""
+    args = {"roles": ["cluster", "cni"], "view": {"api_names": []}}
+    variables = {"cni__kind": "none", "cni__conf": {"10-mine": {}}, "cni__manifests": ["/nowhere.yaml"]}
+    (found,) = host.run_action("inventory_view", args, task_vars=variables)["findings"]
+    assert found.startswith("cni__conf: '10-mine' is no file name that containerd reads")
+    args["view"]["api_names"] = ["kubernetes"]
+    assert any(
+        "/nowhere.yaml" in text for text in host.run_action("inventory_view", args, task_vars=variables)["findings"]
+    )
+    variables = {"cni__conf": {"10-mine.conflist": {}}}
+    args["view"]["api_names"] = []
+    (found,) = host.run_action("inventory_view", args, task_vars=variables)["findings"]
+    assert "cni__conf is set, and cni__kind flannel brings its own network" in found
+
+
 def test_an_etcd_of_someone_else_is_checked_where_an_api_server_asks_it(host: SimpleNamespace, pki: Any) -> None:
     certificate, key = pki.client("cluster", [], 30, authority="etcd")
     variables = {

@@ -66,16 +66,24 @@ def test_findings_of_variables_come_before_those_across_hosts() -> None:
         "node_mask": 24,
         "cni_kind": "flannel",
         "cni_pod_cidr": "",
+        "cni_manifests": [],
+        "domain": "cluster.local",
+        "api_port": 6443,
+        "etcd_endpoints": [],
+        "etcd_client_port": 2379,
+        "etcd_peer_port": 2380,
         "balancer": "local",
+        "own_port": 7443,
+        "check_within": 2,
     }
     found = cluster_findings(
         {"cp1": {"findings": ["etcd__x is no variable."], "view": view}},
-        {"etcd": ["cp1"]},
+        {"etcd": ["cp1"], "kube_apiserver": ["cp1"]},
         {name: name for name in ("etcd", "kube_apiserver", "kube_node", "load_balancer")},
         {},
     )
     assert found["cp1"] == ["etcd__x is no variable.", "cluster_version '9' is no version such as 1.36.3. Mend it."]
-    assert len(found[""]) == 2
+    assert len(found[""]) == 1
 
 
 def test_what_belongs_to_hosts_that_were_not_looked_at() -> None:

@@ -15,6 +15,7 @@ ASKING = ["kubelet", "cni", "kube_proxy", "kube_controller_manager", "kube_sched
 def view(number: int = 1, **change: Any) -> dict[str, Any]:
     return {
         "address": f"10.0.0.{number}",
+        "address_v6": "",
         "node_name": f"h{number}",
         "version": "1.36.3",
         "endpoint": "10.0.0.100:6443",
@@ -22,6 +23,8 @@ def view(number: int = 1, **change: Any) -> dict[str, Any]:
         "etcd_endpoints": [],
         "balancer": "external",
         "cni_kind": "flannel",
+        "pod_cidr": "10.244.0.0/16",
+        "cni_pod_cidr": f"10.244.{number}.0/24",
         "authorities": True,
         "controller_dir": "~/there",
         **change,
@@ -105,6 +108,20 @@ def test_managers_beside_an_api_server_ask_that_one() -> None:
 @pytest.mark.parametrize("kind", ["bridge", "none"])
 def test_a_network_that_asks_nobody(kind: str) -> None:
     assert found("cni", {"kube_node": ["h1"]}, cni_kind=kind, balancer="local", endpoint="", authorities=False) == {}
+
+
+def test_nodes_of_a_cluster_that_is_elsewhere_are_asked_what_site_yml_asks() -> None:
+    nodes = {"kube_node": ["h1"]}
+    for role in ("kubelet", "cni", "kube_proxy"):
+        dual = found(role, nodes, pod_cidr="10.244.0.0/16,fd00:10:244::/56", cni_pod_cidr="")["h1"]
+        assert "this node has no cluster_address_v6" in dual[0]
+    (part,) = found("cni", nodes, cni_kind="bridge", cni_pod_cidr="")["h1"]
+    assert part == "cni__pod_cidr '' is no network inside cluster_pod_cidr; cni__kind bridge needs one for each node."
+    (name,) = found("kubelet", nodes, node_name="Machine_1")["h1"]
+    assert name == "cluster_node_name 'Machine_1' is no DNS name in lower case. Set one."
+    (name,) = found("kubelet", nodes, node_name="m" * 60)["h1"]
+    assert "has 60 characters, and 52 fit into the certificate" in name
+    assert found("kubelet", nodes) == {}
 
 
 @pytest.mark.parametrize("role", ["kubectl", "cluster_dns"])

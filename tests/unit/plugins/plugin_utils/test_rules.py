@@ -27,16 +27,22 @@ def stacked() -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
             "pod_cidr": "10.244.0.0/16",
             "service_cidr": "10.96.0.0/16",
             "dns_address": "10.96.0.10",
+            "domain": "cluster.local",
             "node_mask": 24,
             "address_v6": "",
             "node_mask_v6": 64,
             "cni_kind": "flannel",
             "cni_pod_cidr": "",
+            "cni_manifests": [],
             "balancer": "local",
             "virtual_address": "",
             "pair_port": 6443,
+            "own_port": 7443,
+            "check_within": 2,
             "router_id": 51,
             "api_port": 6443,
+            "etcd_client_port": 2379,
+            "etcd_peer_port": 2380,
         }
         for number, host in enumerate(HOSTS, 11)
     }
@@ -662,8 +668,144 @@ def test_everything_wrong_is_told_at_once() -> None:
     found = findings(
         {"endpoint": "x", "version": "9", "address": "y", "pod_cidr": "z", "node_name": "W"}, "w1", etcd=HOSTS[:2]
     )
-    assert len(found[""]) == 2
+    assert len(found[""]) == 3  # its networks are no networks, and others than those of the others
     assert len(found["w1"]) == 4
+
+
+# ---- one cluster has one of each ----
+
+
+def spread() -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """A good inventory in which each part has hosts of its own."""
+    views, groups = stacked()
+    groups.update(etcd=["e1"], kube_apiserver=["a1"], kube_controller_manager=["m1"], kube_scheduler=["s1"])
+    groups["kube_node"] = ["n1"]
+    model = views["cp1"]
+    made = {
+        name: dict(model, address=f"192.168.60.{number}", node_name=name)
+        for number, name in enumerate(("e1", "a1", "m1", "s1", "n1"), 11)
+    }
+    return made, groups
+
+
+def spread_with(hosts: str, **change: Any) -> dict[str, list[str]]:
+    """What is found once these hosts of it have other values."""
+    views, groups = spread()
+    for host in hosts.split():
+        views[host].update(change)
+    return rules.cluster_findings(views, groups, NAMES)
+
+
+def test_parts_on_hosts_of_their_own() -> None:
+    assert spread_with("") == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "variable", "value"),
+    [
+        ("pod_cidr", "cluster_pod_cidr", "10.250.0.0/16"),
+        ("service_cidr", "cluster_service_cidr", "10.96.0.0/15"),
+        ("dns_address", "cluster_dns_address", "10.96.0.11"),
+        ("domain", "cluster_domain", "example.local"),
+        ("api_port", "cluster_api_port", 8443),
+    ],
+)
+@pytest.mark.parametrize("host", ["a1", "m1", "n1"])
+def test_what_the_parts_of_one_cluster_must_share(field: str, variable: str, value: Any, host: str) -> None:
+    (told,) = [words for words in spread_with(host, **{field: value})[""] if words.startswith(f"{variable} differs")]
+    assert f"{value} on {host}" in told
+    assert told.endswith("Set it for all hosts alike, in group_vars/all.")
+    assert spread_with("e1", **{field: value}) == {}  # whose hosts have nothing to do with it
+
+
+@pytest.mark.parametrize("field", ["etcd_client_port", "etcd_peer_port"])
+def test_ports_of_etcd_are_known_to_those_who_ask_there(field: str) -> None:
+    """Such as not with group_vars/etcd.yml: the members would be looked for at the default port."""
+    variable = field.replace("etcd_", "etcd__")
+    assert only(spread_with("e1", **{field: 12380})).startswith(f"{variable} differs: ")
+    assert spread_with("e1 a1", **{field: 12380}) == {}
+
+
+def test_the_networks_objects_are_kept_by_api_servers() -> None:
+    """So their hosts must know whose network it is, and what belongs to it."""
+    assert only(spread_with("m1 n1", cni_kind="none")) == (
+        "cni__kind differs: flannel on a1; none on m1, n1. Set it for all hosts alike, in group_vars/all."
+    )
+    mine = {"cni_kind": "none", "cni_manifests": ["calico.yaml"]}
+    assert spread_with("a1 m1 n1", **mine) == {}
+    views, groups = spread()
+    for host in ("a1", "m1", "n1"):
+        views[host]["cni_kind"] = "none"
+    views["a1"]["cni_manifests"] = ["calico.yaml"]
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+    views["a1"]["cni_manifests"], views["n1"]["cni_manifests"] = [], ["calico.yaml"]
+    assert "cni__manifests differs: ['calico.yaml'] on n1; [] on a1." in only(
+        rules.cluster_findings(views, groups, NAMES)
+    )
+
+
+def test_versions_are_asked_of_those_who_run_kubernetes() -> None:
+    assert spread_with("a1 m1 s1 n1", version="1.35.6") == {}  # etcd's host has the default
+    assert only(spread_with("m1", version="1.34.9"), "m1") == (
+        "cluster_version 1.34.9 is more than one minor version behind 1.36.3 on a1, which a controller manager or a scheduler may "
+        "not be."
+    )
+    assert spread_with("m1 s1", version="1.35.6") == {}
+    assert spread_with("n1", version="1.34.9") == {}
+
+
+def test_nodes_masks_are_asked_of_those_who_hand_out_parts() -> None:
+    small = {"pod_cidr": "10.244.0.0/24"}
+    views, groups = spread()
+    for view in views.values():
+        view.update(small)
+    assert "takes a /24 of it" in only(rules.cluster_findings(views, groups, NAMES))
+    views["m1"]["node_mask"] = 26
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+    views["m1"]["node_mask"] = "many"  # a wrong value, which is told elsewhere
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+    for view in views.values():
+        view.update(cni_kind="bridge", node_mask=24, cni_pod_cidr="10.244.0.0/26")
+    assert rules.cluster_findings(views, groups, NAMES) == {}  # nobody hands them out
+
+
+def test_long_names_with_an_etcd_of_someone_elses() -> None:
+    views, groups = spread()
+    groups["etcd"] = []
+    views["a1"].update(etcd_endpoints=GIVEN, node_name="a" * 55)
+    del views["e1"]
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+
+
+def test_a_balancer_of_its_own_at_the_api_servers_port() -> None:
+    """Both would listen there; a worker or a manager has no API server beside it."""
+    found = findings({"own_port": 6443})
+    assert sorted(found) == CONTROL_PLANE
+    assert only({"cp1": found["cp1"]}, "cp1") == (
+        "runs an API server and a balancer of its own, both at port 6443. Choose another load_balancer__port."
+    )
+    assert spread_with("a1 m1 s1 n1", own_port=6443) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "host", "variable"),
+    [
+        ({"pair_port": 6444}, "w1", "load_balancer__pair_port"),
+        ({"virtual_address": "192.168.60.40"}, "w1", "virtual_address__address"),
+        ({"router_id": 52}, "w2", "virtual_address__router_id"),
+        ({"check_within": 10}, "cp1", "load_balancer__check_within"),
+    ],
+)
+def test_balancers_and_those_who_ask_there_mean_the_same(change: dict[str, Any], host: str, variable: str) -> None:
+    views, groups = stacked()
+    groups["load_balancer"] = ["w1", "w2"]
+    for view in views.values():
+        view.update(balancer="hybrid", endpoint="api.example.com:443", virtual_address="192.168.60.30")
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+    views["cp1"]["router_id"] = 77  # is nothing to who does not balance
+    assert rules.cluster_findings(views, groups, NAMES) == {}
+    views[host].update(change)
+    assert only(rules.cluster_findings(views, groups, NAMES)).startswith(f"{variable} differs: ")
 
 
 # ---- names of variables ----

@@ -10,7 +10,7 @@ import yaml
 from ansible_collections.hardway.kubernetes.plugins.filter.shape_findings import FilterModule
 
 PARTS = ("etcd", "kube_apiserver", "kube_controller_manager", "kube_scheduler", "kube_node")
-NAMES = {part: part for part in PARTS}
+NAMES = {part: part for part in (*PARTS, "load_balancer")}
 SHAPES = ("single", "stacked", "external_etcd", "fully_manual")
 INVENTORIES = Path(__file__).resolve().parents[4] / "inventory"
 
@@ -90,6 +90,8 @@ def test_groups_of_other_names() -> None:
         ),
         ("fully_manual", {"kube_node": ["worker1", "cp1"]}, "the groups kube_apiserver and kube_node both hold cp1"),
         ("fully_manual", {"etcd": ["cp1", "etcd2", "etcd3"]}, "the groups etcd and kube_apiserver both hold cp1"),
+        ("fully_manual", {"kube_scheduler": ["etcd1"]}, "the groups etcd and kube_scheduler both hold etcd1"),
+        ("external_etcd", {"load_balancer": ["etcd1"]}, "the groups etcd and load_balancer both hold etcd1"),
         ("fully_manual", {"kube_scheduler": ["worker2"]}, "the groups kube_scheduler and kube_node both hold worker2"),
     ],
 )
