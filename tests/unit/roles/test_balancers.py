@@ -35,7 +35,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "cluster_load_balancer_group": "control_plane",
         "cluster_api_endpoint": f"{VIRTUAL}:8443",
     },
-    "of slow hosts": {"load_balancer__kind": "haproxy", "load_balancer__check_within": "10"},
+    "of slow hosts": {"load_balancer__kind": "haproxy", "load_balancer__check_within": "10", "cluster_api_port": "443"},
     "nginx of slow hosts": {"load_balancer__kind": "nginx", "load_balancer__check_within": "10"},
     "on another interface": {"load_balancer__kind": "haproxy", "virtual_address__interface": "eth1"},
     "external": {"load_balancer__kind": "external", "cluster_api_endpoint": EXTERNAL},
@@ -66,6 +66,7 @@ SHOWN = {
     "balancer": "__load_balancer__component if __cluster__balances else {}",
     "address": "__virtual_address__component if 'virtual_address' in __cluster__components else {}",
     "delay": "__kube_apiserver__flags['shutdown-delay-duration']",
+    "api_unit": "__kube_apiserver__component.unit if __cluster__has_api else ''",
     "units": "__verify__units",
     "probes": "__verify__probes | map(attribute='name')",
     "asked": "__verify__endpoint.addresses if __cluster__shared_api else []",
@@ -373,6 +374,13 @@ def test_slow_servers_have_longer_for_an_answer(
     virtual = made[kind or "haproxy"]["lb1"]["address"]
     assert f"  {address[0]}\n" in file_of(virtual, "keepalived.conf")
     assert f"--max-{address[1]} " in file_of(virtual, "check")
+
+
+@pytest.mark.parametrize(("kind", "capability"), [("haproxy", ""), ("of slow hosts", "CAP_NET_BIND_SERVICE")])
+def test_an_api_servers_low_port_needs_one_too(made: dict[str, Any], kind: str, capability: str) -> None:
+    unit = made[kind]["cp1"]["api_unit"].splitlines()
+    assert f"CapabilityBoundingSet={capability}" in unit
+    assert f"AmbientCapabilities={capability}" in unit
 
 
 @pytest.mark.parametrize(("kind", "capability"), [("haproxy", ""), ("named", "CAP_NET_BIND_SERVICE")])

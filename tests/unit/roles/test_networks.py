@@ -347,6 +347,9 @@ def test_what_a_mode_needs(made: dict[str, Any]) -> None:
     assert ipvs["settings"]["minimum_kernels"] == iptables["settings"]["minimum_kernels"] == []
     assert "ip_vs" in ipvs["settings"]["modules"]
     assert "ip_vs" not in iptables["settings"]["modules"] + nftables["settings"]["modules"]
+    # cni-routes writes its rules there in each mode.
+    assert "nf_tables" not in iptables["settings"]["modules"]
+    assert "nf_tables" in made["bridge"]["worker1"]["settings"]["modules"]
     assert "grep -q ^:KUBE-SVC-" in ipvs["proxy_unit"]
     assert "test" not in iptables["proxy_unit"]
     assert (
