@@ -79,38 +79,34 @@ def _strangers(present, args, authority=None):
     :arg args: the task's options.
     :arg authority: the certificate of this cluster's, as a kubeconfig has it.
     """
-    name = args["cluster_name"]
+    name = str(args["cluster_name"])
     wished = {name} | {"%s-%s" % (name, host) for host in args.get("servers") or {}}
-
-    def entries(kind):
-        listed = present.get(kind)
-        return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-
-    def inner(entry, kind):
-        found = entry.get(kind)
-        return found if isinstance(found, dict) else {}
+    clusters, contexts, users = (_entries(present, kind) for kind in ("clusters", "contexts", "users"))
 
     def begins(entry):
-        return (str(entry.get("name")) + "-").startswith(name + "-")
+        return (entry + "-").startswith(name + "-")
 
-    signed = {
-        entry.get("name"): inner(entry, "cluster").get("certificate-authority-data") for entry in entries("clusters")
-    }
-    authorities = {authority} | {signed[entry] for entry in set(signed) & wished}
-    ours = {
-        entry["name"]
-        for entry in entries("clusters")
-        if begins(entry) and (entry["name"] in wished or signed[entry["name"]] in authorities)
-    }
-    strange = [entry.get("name") for entry in entries("clusters") if entry.get("name") not in ours]
+    signed = {entry: str(inner.get("certificate-authority-data") or "") for entry, inner in clusters}
+    authorities = ({authority} | {signed[entry] for entry in set(signed) & wished}) - {None, ""}
+    ours = {entry for entry in signed if begins(entry) and (entry in wished or signed[entry] in authorities)}
+    strange = [entry for entry in signed if entry not in ours]
     strange += [
-        entry.get("name")
-        for entry in entries("contexts")
-        if not begins(entry) or (inner(entry, "context").get("cluster") in set(signed) - ours)
+        entry for entry, inner in contexts if not begins(entry) or str(inner.get("cluster")) in set(signed) - ours
     ]
-    used = [inner(entry, "context").get("user") for entry in entries("contexts")]
-    strange += [entry.get("name") for entry in entries("users") if entry.get("name") not in used]
-    return list(dict.fromkeys(map(str, strange)))
+    used = [str(inner.get("user")) for _name, inner in contexts]
+    strange += [entry for entry, _inner in users if entry not in used]
+    return list(dict.fromkeys(strange))
+
+
+def _entries(present, kind):
+    """Name and content of each entry of a kind, such as clusters; what is no entry is left out."""
+    listed = present.get(kind)
+    found = []
+    for entry in listed if isinstance(listed, list) else []:
+        if isinstance(entry, dict):
+            inner = entry.get(kind[:-1])
+            found.append((str(entry.get("name")), inner if isinstance(inner, dict) else {}))
+    return found
 
 
 def _refuse_strangers(path, present, args, authority):
@@ -158,7 +154,7 @@ def _kubeconfig(pki, args, before):
 def _current(servers, before, endpoint):
     """The context of before while its server answers; an endpoint that is new comes first."""
     present = before.get("current-context")
-    if endpoint and endpoint not in [entry.get("name") for entry in before.get("contexts") or []]:
+    if endpoint and endpoint not in [name for name, _inner in _entries(before, "contexts")]:
         present = None
     order = [present] if present in servers else []
     order += [entry for entry in servers if entry not in order]

@@ -105,7 +105,10 @@ class Pki:
         if not HAS_CRYPTOGRAPHY:
             raise PkiError("the controller's Python has no package cryptography. Install it: pip install cryptography")
         self.folder = os.path.expanduser(folder)
-        self.passphrase = str(passphrase) if passphrase else None  # YAML makes numbers of digits
+        if passphrase is not None and not isinstance(passphrase, str):
+            # A number may have lost its leading zeros.
+            raise PkiError("cluster_ca_passphrase is no text: YAML makes something else of it. Put it into quotes.")
+        self.passphrase = passphrase or None
 
     def files(self):
         """All files that a whole folder holds, by name."""

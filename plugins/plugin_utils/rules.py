@@ -419,15 +419,16 @@ def _pod_networks(views, everyone, groups, names, say):
     for part in ("kube_node", "kube_controller_manager"):
         concerned.update(groups.get(names.get(part)) or [])
     _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
-    _alike(
-        "cni__manifests",
-        {
-            host: str(view["cni_manifests"])
-            for host, view in views.items()
-            if host in servers or (host in concerned and view["cni_manifests"])
-        },
-        say,
-    )
+    given = {host: str(view["cni_manifests"]) for host, view in views.items() if host in servers}
+    _alike("cni__manifests", given, say)
+    if given and not any(views[host]["cni_manifests"] for host in given):
+        for host in sorted(concerned & set(views)):
+            if views[host]["cni_manifests"]:
+                say(
+                    host,
+                    "cni__manifests is set, and not for the hosts with API servers (%s), which keep them. Set it for all hosts "
+                    "alike, in group_vars/all." % ", ".join(given),
+                )
     owners = {}
     nodes = groups.get(names["kube_node"]) or []
     bridged = {host: view for host, view in views.items() if host in nodes and view["cni_kind"] == "bridge"}
@@ -649,6 +650,9 @@ def _balancers(views, everyone, groups, names, say):
                 ("router_id", "virtual_address__router_id", hosts),
             ):
                 _alike(variable, {host: str(view[field]) for host, view in views.items() if host in concerned}, say)
+        for host, view in views.items():
+            if str(view["check_within"]).lstrip("-").isdigit() and int(view["check_within"]) < 1:
+                say(host, "load_balancer__check_within %s is less than 1 s. Mend it." % view["check_within"])
         _alike("load_balancer__check_within", {host: str(view["check_within"]) for host, view in views.items()}, say)
     api_hosts = groups.get(names["kube_apiserver"]) or []
     nodes = groups.get(names["kube_node"]) or []
@@ -991,7 +995,8 @@ def alone_findings(role, views, groups, names):
             )
         _way_to_api(role, host, view, groups, names, say)
         if role not in ("load_balancer", "virtual_address"):
-            _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say)
+            managers = list(views) if role in ("kube_controller_manager", "kube_scheduler") else ()
+            _version(host, view, views, groups.get(names["kube_apiserver"]) or [], say, managers)
         _endpoint(host, view, views, [host] if role == "kube_apiserver" else [], say)
     if role == "kube_apiserver":
         _etcd(views, groups, names, say)

@@ -42,12 +42,13 @@ class Asker(Repeating):
     """Asks as a node, over one new connection after the other.
 
     :arg question: the command that asks.
+    :arg good: the HTTP status of a good answer.
     :arg tell: given what was lost, and the seconds that the client waited then with the number of requests that failed.
     """
 
-    def __init__(self, name: str, question: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
+    def __init__(self, name: str, question: str, good: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
         super().__init__(name, f'code=$({question}); echo "$(date +%s.%N) $code"')
-        self.tell = tell
+        self.good, self.tell = good, tell
         self.failed: list[str] = []
 
     def longest_wait(self, what: str, looks_on: int = 0) -> float:
@@ -55,9 +56,8 @@ class Asker(Repeating):
         time.sleep(looks_on)
         self.end()
         answers = [line.split() for line in self.told.splitlines() if len(line.split()) == 2]
-        # 403 is the API's own answer to a node.
-        good = [float(when) for when, code in answers if code in ("200", "403")]
-        self.failed = [f"{when} {code}" for when, code in answers if code not in ("200", "403")]
+        good = [float(when) for when, code in answers if code == self.good]
+        self.failed = [f"{when} {code}" for when, code in answers if code != self.good]
         assert len(good) > 20, self.told[-2000:]
         gap = max(later - sooner for sooner, later in zip(good, good[1:], strict=False))
         self.tell(what, (gap, len(self.failed)))

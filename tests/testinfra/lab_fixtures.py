@@ -120,8 +120,8 @@ def asking(record_property: Callable[[str, Any], None]) -> Iterator[Callable[...
 
     def _asking(name: str, url: str = BALANCED_API, *, reads: bool = False) -> Asker:
         """reads: for what is in etcd, the node itself."""
-        question = ask(url, f"/api/v1/nodes/{name}") if reads else ask(url)
-        askers.append(Asker(name, question, record_property))
+        question, good = (ask(url, f"/api/v1/nodes/{name}"), "200") if reads else (ask(url), "403")
+        askers.append(Asker(name, question, good, record_property))
         askers[-1].start()
         time.sleep(ASKS_BEFORE)
         return askers[-1]

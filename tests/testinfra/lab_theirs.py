@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lab_cluster import BALANCERS, HOSTVARS, REPOSITORY, told
+from lab_cluster import BALANCERS, HOSTVARS, REPOSITORY, SERVERS, told
 
 WHERE = BALANCERS[0] if BALANCERS else ""
 ENDPOINT = f"{HOSTVARS[WHERE]['ansible_host']}:8443" if WHERE else ""
@@ -53,7 +53,10 @@ def unchecked(config: str) -> str:
 
 
 class Theirs:
-    """The process of that balancer; calling it starts one with a configuration, in the place of one before."""
+    """The process of that balancer; calling it starts one with a configuration, in the place of one before.
+
+    The host has the program from the scenario's converge; a reset leaves packages.
+    """
 
     def __init__(self, on: Callable[[str], Any]) -> None:
         self.on = on
@@ -67,7 +70,8 @@ class Theirs:
         host.run(f"systemctl stop {_UNIT}")
         host.check_output("mkdir -p /etc/haproxy")
         if _CA in config:
-            host.check_output(f"cp /etc/kubernetes/pki/ca.crt {_CA}")
+            authority = self.on(SERVERS[0]).check_output("cat /etc/kubernetes/pki/ca.crt")
+            host.check_output(f"printf %s %s > {_CA}", "%s\\n", authority)
         host.check_output(f"printf %s %s > {_CONFIG}", "%s", config)
         host.check_output(f"haproxy -c -f {_CONFIG}")
         host.check_output(f"systemd-run --collect --unit={_UNIT} haproxy -db -f {_CONFIG}")

@@ -350,7 +350,7 @@ def test_nginx_and_what_keeps_its_pool(made: dict[str, Any]) -> None:
             ("connect 10s", "check 10s", "inter 5000ms fastinter 2500ms fall 2"),
             ("10s;", "--within 10", "50"),
             ("timeout 11", "time 5"),
-            "10s",
+            "20s",
         ),
     ],
 )

@@ -177,11 +177,14 @@ def test_a_file_that_holds_other_access_is_neither_replaced_nor_joined(keep: Any
     assert keep(user="pat")["changed"]  # the user of before is this cluster's
 
 
-def test_another_cluster_whose_name_begins_with_this_ones(keep: Any) -> None:
+@pytest.mark.parametrize(
+    "authority", [{"certificate-authority-data": "b3RoZXI="}, {"certificate-authority": "/ca.crt"}, {}]
+)
+def test_another_cluster_whose_name_begins_with_this_ones(keep: Any, authority: dict[str, str]) -> None:
     """example-eu is no host of example: its authority is another one."""
     keep()
     config = load(keep)
-    eu = {"server": "https://192.0.2.1:6443", "certificate-authority-data": "b3RoZXI="}
+    eu = {"server": "https://192.0.2.1:6443", **authority}
     for name in ("example-eu", "example-eu-cp1"):
         config["clusters"].append({"name": name, "cluster": eu})
         config["contexts"].append({"name": name, "context": {"cluster": name, "user": "kim-eu"}})
@@ -193,6 +196,15 @@ def test_another_cluster_whose_name_begins_with_this_ones(keep: Any) -> None:
     assert "(example-eu, example-eu-cp1)" in result["msg"]
     assert "(example-eu, example-eu-cp1)" in keep(state="absent")["warnings"][0]
     assert keep.path.read_text() == text
+
+
+def test_odd_entries_are_no_error(keep: Any) -> None:
+    keep(endpoint=f"127.0.0.1:{keep.servers['cp2'].server_port}")
+    config = load(keep)
+    config["contexts"] += ["words", {"name": ["a", "list"], "context": {"cluster": ["x"], "user": 7}}]
+    keep.path.write_text(yaml.safe_dump(config))
+    result = keep(endpoint=f"127.0.0.1:{keep.servers['cp2'].server_port}")
+    assert "(['a', 'list'])" in result["msg"]
 
 
 def test_a_host_that_left_is_this_clusters(keep: Any) -> None:

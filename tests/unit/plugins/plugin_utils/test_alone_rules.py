@@ -124,6 +124,14 @@ def test_nodes_of_a_cluster_that_is_elsewhere_are_asked_what_site_yml_asks() -> 
     assert found("kubelet", nodes) == {}
 
 
+def test_a_manager_two_minor_versions_behind() -> None:
+    views = {"h1": view(1, version="1.34.9"), "h2": view(2)}
+    groups = {"kube_scheduler": ["h1"], "kubelet": ["h1"], "kube_node": ["h1"], "kube_apiserver": ["h2"]}
+    told = rules.alone_findings("kube_scheduler", views, groups, NAMES)["h1"]
+    assert any("which a controller manager or a scheduler may not be" in text for text in told), told
+    assert "h1" not in rules.alone_findings("kubelet", views, groups, NAMES)
+
+
 @pytest.mark.parametrize("role", ["kubectl", "cluster_dns"])
 def test_who_asks_the_servers_themselves(role: str) -> None:
     assert found(role, {}, balancer="local") == {}

@@ -200,11 +200,12 @@ def test_a_passphrase_encrypts_the_authorities_keys(tmp_path: Path) -> None:
         assert "correct horse" not in str(caught.value)
 
 
-def test_a_passphrase_of_digits_may_be_a_number(tmp_path: Path) -> None:
-    """YAML makes one of it where nobody puts it into quotes."""
-    pki = Pki(str(tmp_path / "pki"), 12345)
-    pki.create("example", 100, "ecdsa-p256")
-    assert Pki(pki.folder, "12345").state() == "whole"
+def test_a_passphrase_that_yaml_made_a_number_of(tmp_path: Path) -> None:
+    """0123 is 83 by then."""
+    for number in (83, 0, True):
+        with pytest.raises(PkiError, match="cluster_ca_passphrase is no text") as caught:
+            Pki(str(tmp_path / "pki"), number)
+        assert "83" not in str(caught.value)
 
 
 def test_a_passphrase_for_keys_without_one_is_an_error(pki: Pki) -> None:
