@@ -340,14 +340,14 @@ def test_nginx_and_what_keeps_its_pool(made: dict[str, Any]) -> None:
     [
         (
             "",
-            ("connect 2s", "check 2s", "inter 1000ms fastinter 500ms fall 2"),
+            ("connect 2s", "check 2s", "inter 1000ms fastinter 500ms\n"),
             ("2s;", "--within 2", "30"),
             ("timeout 3", "time 1"),
             "5s",
         ),
         (
             "of slow hosts",
-            ("connect 10s", "check 10s", "inter 5000ms fastinter 2500ms fall 2"),
+            ("connect 10s", "check 10s", "inter 5000ms fastinter 2500ms\n"),
             ("10s;", "--within 10", "50"),
             ("timeout 11", "time 5"),
             "20s",
