@@ -280,6 +280,16 @@ def test_settings_are_made_now_and_for_the_next_boot(machine: Machine) -> None:
     assert "modprobe overlay" not in machine.commands.ran
 
 
+@pytest.mark.parametrize(("listed", "loads"), [("kernel/net/netfilter/x.ko\n", True), (None, False)])
+def test_a_module_whose_name_begins_names_of_the_kernels_own(machine: Machine, listed: str | None, loads: bool) -> None:
+    """Where the kernel lists what is built in, that counts; without it, as in containers, its symbols are all there is."""
+    machine.write("/proc/kallsyms", "0 T nf_conntrack_destroy\n")
+    if listed:
+        machine.write(f"/lib/modules/{os.uname().release}/modules.builtin", listed)
+    machine.run("present", modules=["nf_conntrack"])
+    assert ("modprobe nf_conntrack" in machine.commands.ran) is loads
+
+
 def test_the_second_time_nothing_changes(machine: Machine) -> None:
     machine.run("present", **WISH)
     machine.at("/sys/module/ip_vs").mkdir()
