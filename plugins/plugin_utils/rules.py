@@ -220,17 +220,18 @@ def cluster_findings(views, groups, names, others=None):
     hosts = {part: groups.get(names.get(part)) or [] for part in PARTS}
     managers = hosts["kube_controller_manager"] + hosts["kube_scheduler"]
     of_kubernetes = set(hosts["kube_apiserver"] + managers + hosts["kube_node"])
-    _one_cluster(views, hosts, of_kubernetes, say)
+    # Or they would be one host's own, such as in group_vars of one part, while others go by theirs.
+    _all_alike(ONE_OF_KUBERNETES, views, of_kubernetes, say)
+    _all_alike(ONE_OF_ETCD, views, hosts["etcd"] + hosts["kube_apiserver"], say)
     _balancers(views, everyone, groups, names, say)
-    _pod_networks(views, everyone, groups, names, say)
+    _pod_networks(views, everyone, hosts, say)
     nodes = hosts["kube_node"]
     _second_addresses(views, everyone, nodes, say)
     looked_at = set()
     for host, view in views.items():
         idea = tuple(str(view[name]) for name in NETWORKS)
-        if (
-            idea not in looked_at and host in of_kubernetes
-        ):  # most say the same, and of each all hosts' addresses are asked
+        # Most say the same, and of each all hosts' addresses are asked.
+        if host in of_kubernetes and idea not in looked_at:
             looked_at.add(idea)
             _networks(view, everyone, say)
         # Who hands out the nodes' parts; with kind bridge nobody does.
@@ -256,16 +257,7 @@ ONE_OF_KUBERNETES = {
     "api_port": "cluster_api_port",
 }
 ONE_OF_ETCD = {"etcd_client_port": "etcd__client_port", "etcd_peer_port": "etcd__peer_port"}
-
-
-def _one_cluster(views, hosts, of_kubernetes, say):
-    """Values that would be one host's own, such as in group_vars of one part, while others go by their own."""
-    for names, concerned in (
-        (ONE_OF_KUBERNETES, of_kubernetes),
-        (ONE_OF_ETCD, hosts["etcd"] + hosts["kube_apiserver"]),
-    ):
-        for field, variable in names.items():
-            _alike(variable, {host: str(view[field]) for host, view in views.items() if host in concerned}, say)
+ONE_OF_BALANCERS = {"pair_port": "load_balancer__pair_port", "virtual_address": "virtual_address__address"}
 
 
 def _etcd(views, groups, names, say):
@@ -412,25 +404,30 @@ def _alike(variable, values, say):
     return found
 
 
-def _pod_networks(views, everyone, groups, names, say):
+def _all_alike(variables, views, concerned, say):
+    """Tell which variables differ between the hosts that they concern.
+
+    :arg variables: dict of a view's field to the variable's name.
+    """
+    for field, variable in variables.items():
+        _alike(variable, {host: str(view[field]) for host, view in views.items() if host in concerned}, say)
+
+
+def _pod_networks(views, everyone, hosts, say):
     # Who gives nodes their parts, and where the network's objects are kept, must know who owns the network too.
-    servers = groups.get(names.get("kube_apiserver")) or []
-    concerned = set(servers)
-    for part in ("kube_node", "kube_controller_manager"):
-        concerned.update(groups.get(names.get(part)) or [])
-    _alike("cni__kind", {host: view["cni_kind"] for host, view in views.items() if host in concerned}, say)
-    given = {host: str(view["cni_manifests"]) for host, view in views.items() if host in servers}
-    _alike("cni__manifests", given, say)
-    if given and not any(views[host]["cni_manifests"] for host in given):
+    nodes, servers = hosts["kube_node"], [host for host in hosts["kube_apiserver"] if host in views]
+    concerned = set(nodes + hosts["kube_controller_manager"] + servers)
+    _all_alike({"cni_kind": "cni__kind"}, views, concerned, say)
+    _all_alike({"cni_manifests": "cni__manifests"}, views, servers, say)
+    if servers and not any(views[host]["cni_manifests"] for host in servers):
         for host in sorted(concerned & set(views)):
             if views[host]["cni_manifests"]:
                 say(
                     host,
                     "cni__manifests is set, and not for the hosts with API servers (%s), which keep them. Set it for all hosts "
-                    "alike, in group_vars/all." % ", ".join(given),
+                    "alike, in group_vars/all." % ", ".join(servers),
                 )
     owners = {}
-    nodes = groups.get(names["kube_node"]) or []
     bridged = {host: view for host, view in views.items() if host in nodes and view["cni_kind"] == "bridge"}
     if bridged:  # and so are the nodes that the run leaves out
         bridged.update((host, view) for host, view in everyone.items() if host in nodes and host not in views)
@@ -644,16 +641,12 @@ def _balancers(views, everyone, groups, names, say):
                 "them out." % (group, ", ".join(hosts), kind),
             )
         if kind in PAIRS:
-            for field, variable, concerned in (
-                ("pair_port", "load_balancer__pair_port", views),
-                ("virtual_address", "virtual_address__address", views),
-                ("router_id", "virtual_address__router_id", hosts),
-            ):
-                _alike(variable, {host: str(view[field]) for host, view in views.items() if host in concerned}, say)
+            _all_alike(ONE_OF_BALANCERS, views, views, say)
+            _all_alike({"router_id": "virtual_address__router_id"}, views, hosts, say)
         for host, view in views.items():
             if str(view["check_within"]).lstrip("-").isdigit() and int(view["check_within"]) < 1:
                 say(host, "load_balancer__check_within %s is less than 1 s. Mend it." % view["check_within"])
-        _alike("load_balancer__check_within", {host: str(view["check_within"]) for host, view in views.items()}, say)
+        _all_alike({"check_within": "load_balancer__check_within"}, views, views, say)
     api_hosts = groups.get(names["kube_apiserver"]) or []
     nodes = groups.get(names["kube_node"]) or []
     looked_at = set()

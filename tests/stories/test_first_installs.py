@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from lab_cluster import BALANCERS, HOSTS, NAME, SERVERS, await_whole, changes_nothing, green
+from lab_cluster import BALANCERS, HOSTS, NAME, SERVERS, all_answered, await_whole, changes_nothing, green
 from lab_theirs import ENDPOINT, before_the_first_run, documented, external, hybrid
 
 pytestmark = [pytest.mark.bare, pytest.mark.skipif(not BALANCERS, reason="the lab has no hosts for a balancer")]
@@ -29,9 +27,7 @@ def test_a_first_install(on, playbook, theirs, tmp_path, kind):
         theirs(config)
         for more in ([], ["--check"]):
             changes_nothing(green(playbook, "site.yml", *more, *extra))
-        said = await_whole(playbook, *extra)
-        answered = re.search(rf"connections to {re.escape(ENDPOINT)} were answered by: (.*)", said)[1]
-        assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
+        all_answered(await_whole(playbook, *extra), ENDPOINT)
     finally:
         confirmed = ["-e", f"reset_confirm={NAME}", "-e", "reset_data=true"]
         green(playbook, "playbooks/reset.yml", *confirmed, *extra)

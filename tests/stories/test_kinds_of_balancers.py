@@ -10,6 +10,7 @@ from lab_cluster import (
     BALANCERS,
     HOSTVARS,
     VIRTUAL_ADDRESS,
+    all_answered,
     await_whole,
     changes_nothing,
     green,
@@ -119,8 +120,7 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, asking):
     assert {server_of(on, name) for name in group("kube_node")} == {f"https://{ENDPOINT}"}
     changes_nothing(green(playbook, "site.yml", *extra))
     result = green(playbook, "playbooks/verify.yml", *extra)
-    answered = re.search(rf"connections to {re.escape(ENDPOINT)} were answered by: (.*)", result.stdout)[1]
-    assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
+    all_answered(result.stdout, ENDPOINT)
 
     asker = asking(WORKER, f"https://{ENDPOINT}")
     on(SERVERS[0]).check_output("systemctl stop kube-apiserver")
@@ -130,6 +130,19 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, asking):
     finally:
         on(SERVERS[0]).check_output("systemctl start kube-apiserver")
     await_whole(playbook, *extra)
+
+
+def led_nowhere_without(unit: str, host, playbook, extra: list[str]) -> list[tuple[str, str]]:
+    """Connections through somebody else's balancer that led to no ready server while a unit was off, of how many; some did."""
+    host.check_output(f"systemctl stop {unit}")
+    try:
+        result = playbook("playbooks/verify.yml", *extra)
+    finally:
+        host.check_output(f"systemctl start {unit}")
+    assert result.returncode == 2
+    lost = re.findall(rf"(\d+) of (\d+) connections to {re.escape(ENDPOINT)} led to no ready API", result.stdout)
+    assert lost, result.stdout[-4000:]
+    return lost
 
 
 @pytest.fixture
@@ -155,14 +168,7 @@ def test_a_balancer_that_checks_too_little_is_found(on, playbook, theirs, withou
     assert result.returncode == 2
     assert f"has not asked the API server {url(SERVERS[0])}" in result.stdout, result.stdout[-4000:]
     # The users' side of it: a server that lives and is not ready gets connections.
-    on(SERVERS[0]).check_output("systemctl stop etcd")
-    try:
-        result = playbook("playbooks/verify.yml", *extra)
-    finally:
-        on(SERVERS[0]).check_output("systemctl start etcd")
-    assert result.returncode == 2
-    lost = re.findall(rf"(\d+) of (\d+) connections to {re.escape(ENDPOINT)} led to no ready API", result.stdout)
-    assert lost, result.stdout[-4000:]
+    lost = led_nowhere_without("etcd", on(SERVERS[0]), playbook, extra)
     assert all(int(some) < int(every) for some, every in lost), lost
     theirs(documented(SERVERS))
     await_whole(playbook, *extra)
@@ -190,8 +196,7 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, asking):
     assert {server_of(on, name) for name in group("kube_node")} == {f"https://{VIRTUAL_ADDRESS}:6443"}
     changes_nothing(green(playbook, "site.yml", *extra))
     result = green(playbook, "playbooks/verify.yml", *extra)
-    answered = re.search(rf"connections to {re.escape(ENDPOINT)} were answered by: (.*)", result.stdout)[1]
-    assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
+    all_answered(result.stdout, ENDPOINT)
 
     # The host that theirs is on stays; the other one is to have the address.
     on(WHERE).check_output("systemctl stop virtual-address")
@@ -208,15 +213,7 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, asking):
 
     # A front that looks at nothing goes on asking a host of the pair that leads nowhere.
     theirs(unchecked(documented(BALANCERS)))
-    on(BALANCERS[1]).check_output("systemctl stop load-balancer")
-    try:
-        result = playbook("playbooks/verify.yml", *extra)
-    finally:
-        on(BALANCERS[1]).check_output("systemctl start load-balancer")
-    assert result.returncode == 2
-    assert re.search(rf"\d+ of \d+ connections to {re.escape(ENDPOINT)} led to no ready API", result.stdout), (
-        result.stdout
-    )
+    led_nowhere_without("load-balancer", on(BALANCERS[1]), playbook, extra)
     theirs(documented(BALANCERS))
     await_whole(playbook, *extra)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -203,6 +204,12 @@ def await_whole(playbook: Any, *arguments: str) -> str:
             break
     assert result.returncode == 0, result.stdout[-4000:]
     return result.stdout
+
+
+def all_answered(said: str, endpoint: str) -> None:
+    """Each API server has answered behind an address that stands for all, as verify.yml said."""
+    answered = re.search(rf"connections to {re.escape(endpoint)} were answered by: (.*)", said)[1]
+    assert [part.split()[0] for part in answered.split(", ")] == sorted(SERVERS), answered
 
 
 IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
