@@ -191,6 +191,7 @@ def patience(kind: str) -> dict[str, Any]:
         "kubelet__ready_within": 600,
         "cluster_dns__available_within": 600,
         "verify__within": 300,
+        "verify__answers_within": 30,
         "verify__rules_within": 120,
     }
 

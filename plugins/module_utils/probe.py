@@ -21,6 +21,7 @@ PROBE_SPEC = {
     "behind": {"type": "list", "elements": "str", "default": []},
     "within": {"type": "int", "default": 60},
 }
+ANSWERS_WITHIN = 3.0  # seconds for one question
 LOOKS_EVERY = 1.0  # seconds between two questions whether to go on; each is a process on a host that has enough to do
 
 
@@ -29,12 +30,13 @@ def describe(probe):
     return probe.get("url") or probe.get("tcp") or probe.get("socket") or "nothing"
 
 
-def ask(probe, timeout=3.0):
+def ask(probe, timeout=ANSWERS_WITHIN):
     """Probe once.
 
     :arg probe: dict with one of url, tcp (host:port) or socket (a path); ca, cert and key are paths; expect is a text
         that the answer must hold; behind are URLs of what answers through the url, if any: while none of them is healthy by itself
         it is enough that the url takes connections.
+    :arg timeout: seconds for each question.
     :returns: None when healthy, otherwise a sentence that says what is wrong.
     """
     wrong = _ask(probe, timeout)
@@ -87,18 +89,19 @@ def _ask_http(probe, timeout):
     return None
 
 
-def wait(probe, gave_up=None, first=None):
+def wait(probe, gave_up=None, first=None, timeout=ANSWERS_WITHIN):
     """Probe until healthy, for probe['within'] seconds at the most.
 
     :arg first: callable that returns why an answer would prove nothing yet, or None once it does.
     :arg gave_up: callable that returns a reason to stop waiting early, or None to go on.
+    :arg timeout: seconds for each question.
     :returns: None when healthy, otherwise the last sentence that ask() gave.
     """
     within = probe.get("within")
     end = time.monotonic() + (60 if within is None else within)
     pause, look_again = 0.05, 0.0
     while True:
-        wrong = (first() if first else None) or ask(probe)
+        wrong = (first() if first else None) or ask(probe, timeout)
         if wrong is None:
             return None
         now = time.monotonic()

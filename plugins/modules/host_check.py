@@ -62,9 +62,13 @@ options:
         elements: str
         default: []
       within:
-        description: Not used here; each probe is asked once, and once more after a moment.
+        description: Not used here; O(answers_within) counts.
         type: int
         default: 60
+  answers_within:
+    description: Seconds within which each probe must be healthy, and etcd tell its state.
+    type: int
+    default: 5
   unwanted_units:
     description: Units that this host is not to have, written by this collection's roles, each with the group of hosts that have it.
       One of etcd that runs is no finding - its other members tell whether it is one, and it may serve something else.
@@ -271,7 +275,8 @@ class Check:
 
     def probes(self):
         for wished in self.wish["probes"]:
-            wrong = probing.wait(dict(wished, within=3))
+            seconds = self.wish["answers_within"]
+            wrong = probing.wait(dict(wished, within=seconds), timeout=seconds)
             if wrong:
                 self.findings.append("%s does not answer at %s: %s" % (wished["name"], probing.describe(wished), wrong))
 
@@ -336,7 +341,7 @@ class Check:
         wish = self.wish["etcd"]
         try:
             texts = [_text(wish[name]) for name in ("ca", "cert", "key")]
-            etcd = Etcd([wish["endpoint"]], *texts)
+            etcd = Etcd([wish["endpoint"]], *texts, timeout=self.wish["answers_within"])
             status, members = etcd.status(), etcd.members()["members"]
         except (EtcdError, OSError) as error:
             self.findings.append(
@@ -378,6 +383,7 @@ def main():
             "units": {"type": "list", "elements": "str", "default": []},
             "unwanted_units": {"type": "dict", "default": {}},
             "probes": {"type": "list", "elements": "dict", "default": [], "options": options},
+            "answers_within": {"type": "int", "default": 5},
             "certificates": {"type": "list", "elements": "path", "default": []},
             "given_certificates": {"type": "dict", "default": {}},
             "minimum_days": {"type": "int", "default": 14},

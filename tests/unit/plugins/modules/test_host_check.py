@@ -92,6 +92,16 @@ def test_a_probe_that_gets_no_answer(
     assert found == f"kube-apiserver does not answer at {ill.url}: HTTP 500: etcd failed"
 
 
+def test_a_slow_host_may_be_given_longer(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[tuple[float, float]] = []
+    probing = host.load("module_utils", "probe")
+    monkeypatch.setattr(probing, "_ask", lambda probe, timeout: waited.append((probe["within"], timeout)))
+    probes = [{"name": "etcd", "url": "http://127.0.0.1:2381/health"}]
+    for told in ({}, {"answers_within": 30}):
+        assert run(host, probes=probes, **told)["findings"] == []
+    assert waited == [(5, 5), (30, 30)]
+
+
 @pytest.mark.parametrize(
     ("days", "words"),
     [(100, None), (14, None), (13, "ends in 13 days"), (0, "ends in 0 days"), (-3, "has expired 3 days ago")],
