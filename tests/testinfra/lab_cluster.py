@@ -206,6 +206,17 @@ def await_whole(playbook: Any, *arguments: str) -> str:
     return result.stdout
 
 
+def await_leader(kubectl: Any) -> str:
+    """etcd takes what is written again: with the lost host its leader may have gone."""
+    end = time.monotonic() + ROLLED_OUT_WITHIN
+    while True:
+        try:
+            return kubectl("annotate", "--overwrite", "namespace", "default", "hardway.test/written=yes")
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+
+
 def all_answered(said: str, endpoint: str) -> None:
     """Each API server has answered behind an address that stands for all, as verify.yml said."""
     answered = re.search(rf"connections to {re.escape(endpoint)} were answered by: (.*)", said)[1]

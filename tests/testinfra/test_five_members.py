@@ -10,6 +10,7 @@ from lab_cluster import (
     HOSTVARS,
     NAME,
     SERVERS,
+    await_leader,
     await_whole,
     changes_nothing,
     green,
@@ -52,6 +53,7 @@ def test_nobody_joins_a_cluster_that_is_not_healthy(on, playbook, five):
         refused = playbook(*five, "site.yml")
     finally:
         on(THREE[1]).check_output("systemctl start etcd")
+        await_whole(playbook)
     assert refused.returncode == 2, refused.stdout[-4000:]
     assert "can't join etcd while so many of its members do not serve" in words(refused)
     changes_nothing(refused)
@@ -79,7 +81,9 @@ def test_two_of_five_are_lost(on, playbook, kubectl, five, asking):
     client = asking(group("worker")[0], reads=True)
     lab("stop", *lost)
     try:
-        roll_out(through(kubectl, SERVERS[0]), "two-of-five")
+        others = through(kubectl, SERVERS[0])
+        await_leader(others)
+        roll_out(others, "two-of-five")
         assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", LOOKS_ON) < READS_WITHIN
     finally:
         lab("start", *lost)

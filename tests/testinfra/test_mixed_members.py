@@ -11,6 +11,7 @@ from lab_cluster import (
     HOSTVARS,
     REPOSITORY,
     SERVERS,
+    await_leader,
     await_whole,
     changes_nothing,
     green,
@@ -67,7 +68,9 @@ def test_a_mixed_cluster_loses_one_of_each(playbook, kubectl, mixed, asking):
     client = asking(group("worker")[0], reads=True)
     lab("stop", *lost)
     try:
-        roll_out(through(kubectl, SERVERS[-1]), "mixed")
+        others = through(kubectl, SERVERS[-1])
+        await_leader(others)
+        roll_out(others, "mixed")
         assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", LOOKS_ON) < READS_WITHIN
     finally:
         lab("start", *lost)

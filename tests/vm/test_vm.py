@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from lab_cluster import (
     REPOSITORY,
     ROLLED_OUT_WITHIN,
     SERVERS,
+    await_leader,
     await_whole,
     changed,
     changes_nothing,
@@ -172,17 +172,6 @@ def test_swap_is_turned_off_by_a_run(on, playbook):
     assert changed(result.stdout)[NODES[0]] == 1, result.stdout[-4000:]
     assert host.check_output("cat /proc/swaps").splitlines()[1:] == []
     assert host.run("grep -E '^[^#].*swap' /etc/fstab").stdout == ""
-
-
-def await_leader(kubectl):
-    """etcd takes what is written again: with the lost host its leader may have gone."""
-    end = time.monotonic() + ROLLED_OUT_WITHIN
-    while True:
-        try:
-            return kubectl("annotate", "--overwrite", "namespace", "default", "hardway.test/written=yes")
-        except AssertionError:
-            if time.monotonic() > end:
-                raise
 
 
 @pytest.mark.skipif(len(SERVERS) < 2, reason="nobody stands in for a single host")
