@@ -52,13 +52,14 @@ class Asker(Repeating):
         self.failed: list[str] = []
 
     def longest_wait(self, what: str, looks_on: int = 0) -> float:
-        """Ends it after some seconds; returns the longest time in seconds that passed between two good answers."""
+        """Ends it after some seconds; returns the longest time in seconds between two good answers, or after the last one."""
         time.sleep(looks_on)
         self.end()
         answers = [line.split() for line in self.told.splitlines() if len(line.split()) == 2]
         good = [float(when) for when, code in answers if code == self.good]
         self.failed = [f"{when} {code}" for when, code in answers if code != self.good]
         assert len(good) > 20, self.told[-2000:]
-        gap = max(later - sooner for sooner, later in zip(good, good[1:], strict=False))
+        last = float(answers[-1][0])  # of any kind: who gets no good answer any more waits until the end
+        gap = max(later - sooner for sooner, later in zip(good, [*good[1:], last], strict=True))
         self.tell(what, (gap, len(self.failed)))
         return gap
