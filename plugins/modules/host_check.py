@@ -274,8 +274,8 @@ class Check:
                 )
 
     def probes(self):
+        seconds = self.wish["answers_within"]
         for wished in self.wish["probes"]:
-            seconds = self.wish["answers_within"]
             wrong = probing.wait(dict(wished, within=seconds), timeout=seconds)
             if wrong:
                 self.findings.append("%s does not answer at %s: %s" % (wished["name"], probing.describe(wished), wrong))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import uuid
@@ -60,6 +61,6 @@ class Asker(Repeating):
         self.failed = [f"{when} {code}" for when, code in answers if code != self.good]
         assert len(good) > 20, self.told[-2000:]
         last = float(answers[-1][0])  # of any kind: who gets no good answer any more waits until the end
-        gap = max(later - sooner for sooner, later in zip(good, [*good[1:], last], strict=True))
+        gap = max(later - sooner for sooner, later in itertools.pairwise([*good, last]))
         self.tell(what, (gap, len(self.failed)))
         return gap
