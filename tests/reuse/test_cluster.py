@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 from lab_cluster import IMAGE, await_whole, changed, green, lab, roll_out, through
 from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
@@ -44,16 +42,8 @@ def machines(elsewhere):
 
 @pytest.fixture(scope="module")
 def kubectl_there(elsewhere):
-    """The cluster's kubectl, with the kubeconfig that its repository made."""
-    config = elsewhere.home / ".config/hardway.kubernetes/plant/admin.kubeconfig"
-
-    def _kubectl(*words):
-        command = ["kubectl", f"--kubeconfig={config}", "--request-timeout=20s", *words]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, f"kubectl {' '.join(words)}: {result.stderr}"
-        return result.stdout
-
-    return _kubectl
+    """As the administrator of the cluster's own repository."""
+    return elsewhere.kubectl("plant")
 
 
 def test_names_that_were_forgotten_are_told(elsewhere):

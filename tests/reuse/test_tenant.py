@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab_cluster import ETCDCTL, changed, green
+from lab_cluster import ETCDCTL, await_whole, changed, green, lab, roll_out
 from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
 
 STORE, SERVER, WORKER = FIRST_THREE, FOURTH, FIFTH
@@ -75,7 +75,11 @@ def before(on, store):
 
 
 def test_it_is_built(tenant, before, on):
-    """By the topology's own playbook; only its own hosts are in the run, and a second run changes nothing."""
+    """By the topology's own playbook, after a look that changes nothing; only its own hosts are in it, and a second run is quiet."""
+    looked = green(tenant, "external_etcd", "--check")
+    assert sorted(changed(looked.stdout)) == ["tenant1", "tenant2"]
+    assert [name for name in (SERVER, WORKER) if on(name).file("/etc/kubernetes").exists] == []
+    assert keys(on, "/registry") == []
     built = green(tenant, "external_etcd")
     assert sorted(changed(built.stdout)) == ["tenant1", "tenant2"]
     again = green(tenant, "external_etcd")
@@ -90,8 +94,19 @@ def test_it_works_and_keeps_its_data_in_the_store(tenant, before, on):
     assert of_the_store(on) == before
 
 
-def test_a_reset_leaves_the_store_alone(tenant, before, on):
+def test_a_member_of_the_store_is_lost(elsewhere, tenant):
+    """The first one: its tenant works on with the others; with power again all is well."""
+    lab("stop", STORE[0])
+    try:
+        roll_out(elsewhere.kubectl("tenant"), "while-a-member-is-off")
+    finally:
+        lab("start", STORE[0])
+    await_whole(lambda _, *arguments: tenant("verify", *arguments))
+
+
+def test_a_reset_leaves_the_store_alone(tenant, on):
     """Its hosts are bare; what they wrote is the store's, and stays, whatever reset_data says."""
+    before = of_the_store(on)
     green(tenant, "reset", *CONFIRM)
     for name in (SERVER, WORKER):
         assert not on(name).file("/etc/kubernetes").exists

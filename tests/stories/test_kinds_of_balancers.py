@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+from lab_balancers import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready
 from lab_cluster import (
     BALANCERS,
     HOSTVARS,
@@ -27,8 +28,6 @@ pytestmark = [
     pytest.mark.late,
 ]
 SERVERS, WORKER = group("kube_apiserver"), group("worker")[0]
-WAITS_AT_MOST = 5.0  # seconds, as long as any loss may take
-LOOKS_ON = 10  # seconds
 
 
 def url(name: str) -> str:
@@ -62,6 +61,17 @@ def test_nginx_in_place_of_haproxy(on, playbook, asking):
         assert asker.failed == []
     finally:
         host.check_output("systemctl start kube-apiserver")
+    await_whole(playbook, *extra)
+
+    leaves_out_who_is_not_ready(on, playbook, server, *extra)
+    await_whole(playbook, *extra)
+
+    asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
+    host.check_output("systemctl kill --signal=STOP kube-apiserver")
+    try:
+        assert asker.longest_wait("nginx, an API server hung", LOOKS_ON) < HUNG_WITHIN
+    finally:
+        host.check_output("systemctl kill --signal=CONT kube-apiserver")
     await_whole(playbook, *extra)
 
     asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")

@@ -24,7 +24,7 @@ from lab_cluster import (
     restarted_by_a_run,
     units,
 )
-from lab_removal import is_bare, knowing, members, nodes, old_data_is_moved_away, removal
+from lab_removal import is_bare, knowing, members, nodes, old_data_is_moved_away, removal, words
 
 ANSWERS_WITHIN = 8.0  # seconds that a client may lose (docs/nodes.md)
 NOT_NOTICED = 2.0  # the same where whoever has the virtual address keeps it
@@ -68,6 +68,16 @@ def others_know(on, lost: str, gone: list[str]) -> None:
         assert len(holders(on, [name for name in BALANCERS if name not in gone])) == 1
 
 
+def alone_it_would_hold_the_address_too(playbook, name: str) -> None:
+    """A run with --limit leaves out who must hear of the new one: nothing is changed, and the words name them."""
+    refused = playbook("site.yml", "--limit", name)
+    assert refused.returncode == 2, refused.stdout[-4000:]
+    changes_nothing(refused)
+    assert "The virtual address would have two holders" in words(refused)
+    unheard = ", ".join(other for other in BALANCERS if other != name)
+    assert f"{name}: runs keepalived anew or with other settings, and this run leaves out {unheard}" in words(refused)
+
+
 @pytest.mark.parametrize("lost", APART)
 def test_one_that_lives(on, playbook, kubectl, asking, lost):
     """Removed with its data, and added again as a new host; of the balancers, the one with the virtual address."""
@@ -86,6 +96,8 @@ def test_one_that_lives(on, playbook, kubectl, asking, lost):
     changes_nothing(green(playbook, *leaves))
 
     before = processes(on, rest)
+    if lost in BALANCERS and VIRTUAL_ADDRESS:
+        alone_it_would_hold_the_address_too(playbook, lost)
     client = asking(group("worker")[0])
     green(playbook, "site.yml")
     assert client.longest_wait(f"{lost} was added") < (NOT_NOTICED if lost in BALANCERS else ANSWERS_WITHIN)

@@ -244,6 +244,7 @@ def await_rolled_out(kubectl: Any, namespace: str) -> None:
 
 def roll_out(kubectl: Any, namespace: str) -> None:
     """A new Deployment in a namespace of its own must come up: API, controllers, scheduler and nodes work."""
+    await_leader(kubectl)  # what was lost just before may have led etcd
     make_namespace(kubectl, namespace)
     command = ["--replicas=2", f"--image={IMAGE}", "--", "/agnhost", "netexec"]
     kubectl("-n", namespace, "create", "deployment", "web", *command)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from lab_cluster import HOSTVARS, REPOSITORY
+from lab_cluster import ANSWERED_WITHIN, HOSTVARS, REPOSITORY
 
 SAMPLE = REPOSITORY / "tests" / "reuse" / "repository"
 # The lab's names of the hosts that the repository knows by address.
@@ -74,6 +75,13 @@ class Elsewhere:
             check=False,
             env=self.environment(),
             cwd=self.folder,
+        )
+
+    def kubectl(self, cluster: str) -> Callable[..., str]:
+        """A cluster's kubectl, with the kubeconfig that a run of its repository made."""
+        config = self.home / f".config/hardway.kubernetes/{cluster}/admin.kubeconfig"
+        return lambda *words: self.command(
+            "kubectl", f"--kubeconfig={config}", f"--request-timeout={ANSWERED_WITHIN}s", *words
         )
 
     def play(self, use: str, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -40,13 +40,12 @@ def client() -> tuple[str, str]:
 def test_the_same_etcd_as_if_it_were_someone_elses(on, playbook, kubectl, tmp_path):
     """Its hosts are in no play, what is in it is there as before, and neither output nor diff shows the key."""
     certificate, key = client()
+    endpoints = [f"https://{HOSTVARS[name]['ansible_host']}:2379" for name in MEMBERS]
     (tmp_path / "given.json").write_text(
         json.dumps(
             {
                 "cluster_etcd_group": "nobody",
-                "kube_apiserver__etcd_endpoints": [
-                    f"https://{HOSTVARS[name]['ansible_host']}:2379" for name in MEMBERS
-                ],
+                "kube_apiserver__etcd_endpoints": endpoints,
                 "kube_apiserver__etcd_ca": (PKI / "etcd-ca.crt").read_text(),
                 "kube_apiserver__etcd_certificate": certificate,
                 "kube_apiserver__etcd_key": key,
@@ -69,7 +68,8 @@ def test_the_same_etcd_as_if_it_were_someone_elses(on, playbook, kubectl, tmp_pa
     for name in SERVERS:
         assert (on(name).file(f"{GIVEN}.key").user, on(name).file(f"{GIVEN}.key").mode) == ("kube-apiserver", 0o600)
         command = on(name).check_output("tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID kube-apiserver)/cmdline")
-        assert f"--etcd-keyfile={GIVEN}.key" in command.splitlines()
+        wished = {f"--etcd-keyfile={GIVEN}.key", f"--etcd-servers={','.join(endpoints)}"}
+        assert wished <= set(command.splitlines())
     again = playbook("site.yml", *extra)
     changes_nothing(again)
     verified = playbook("playbooks/verify.yml", *extra)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_cluster import ETCDCTL, HOSTS, HOSTVARS, KEYED, SERVERS, UNITS, group
+import yaml
+from lab_cluster import BALANCED_API, ETCDCTL, HOSTS, HOSTVARS, KEYED, LEADING, SERVERS, UNITS, group
 
 PROXY = next(iter(HOSTVARS.values()), {}).get("kube_proxy__mode", "nftables")
 ROOTS = ("containerd", "kubelet", "flanneld", *(("kube-proxy",) if PROXY != "nftables" else ()))
@@ -111,6 +112,18 @@ def test_which_members_an_api_server_talks_to(on, name):
     command = on(name).check_output("tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID kube-apiserver)/cmdline")
     (servers,) = [line for line in command.splitlines() if line.startswith("--etcd-servers=")]
     assert servers == "--etcd-servers=" + ",".join(f"https://{member}:2379" for member in members)
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"),
+    [(unit, name) for unit in (*LEADING, "kubelet", "kube-proxy", "flanneld") for name in UNITS[unit]],
+)
+def test_where_a_client_of_the_api_asks(on, unit, name):
+    """A manager asks the API server beside it where there is one; everybody else asks where the cluster balances."""
+    config = yaml.safe_load(on(name).file(f"/etc/kubernetes/{unit}/kubeconfig").content_string)
+    beside = unit in LEADING and name in SERVERS
+    wished = "https://127.0.0.1:6443" if beside else BALANCED_API
+    assert [cluster["cluster"]["server"] for cluster in config["clusters"]] == [wished]
 
 
 @pytest.mark.parametrize("name", [host for host in HOSTS if host not in group("kube_node")])

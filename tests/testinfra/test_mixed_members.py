@@ -11,7 +11,6 @@ from lab_cluster import (
     HOSTVARS,
     REPOSITORY,
     SERVERS,
-    await_leader,
     await_whole,
     changes_nothing,
     green,
@@ -69,7 +68,6 @@ def test_a_mixed_cluster_loses_one_of_each(playbook, kubectl, mixed, asking):
     lab("stop", *lost)
     try:
         others = through(kubectl, SERVERS[-1])
-        await_leader(others)
         roll_out(others, "mixed")
         assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", LOOKS_ON) < READS_WITHIN
     finally:

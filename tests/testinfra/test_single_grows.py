@@ -16,8 +16,10 @@ from lab_client import administrator
 from lab_cluster import (
     ETCDCTL,
     HOSTVARS,
+    IMAGE,
     NAME,
     SERVERS,
+    await_whole,
     changes_nothing,
     green,
     group,
@@ -82,11 +84,38 @@ def test_one_host_with_something_in_it(playbook, kubectl):
 
 
 def test_a_worker_beside_it(playbook, kubectl, more, on):
-    """The host itself is left alone."""
+    """The host itself is left alone, and a second run finds nothing to do."""
     before = processes(on, SERVERS)
-    green(playbook, *more(worker=[WORKER]), "playbooks/single.yml")
+    with_worker = more(worker=[WORKER])
+    green(playbook, *with_worker, "playbooks/single.yml")
     kubectl("wait", "node", WORKER, "--for=condition=Ready", "--timeout=60s")
     assert restarted(before, processes(on, SERVERS)) == set()
+    for mode in ([], ["--check"]):
+        changes_nothing(green(playbook, *with_worker, "playbooks/single.yml", *mode))
+    green(playbook, *with_worker, "playbooks/verify.yml")
+
+
+def test_the_worker_serves_on_without_it(playbook, kubectl, more, on):
+    """Pods there run on and Services lead to them while the only control plane is off; back, it finds them as they were."""
+    pinned = json.dumps({"spec": {"nodeName": WORKER}})
+    kubectl("run", "stays", f"--image={IMAGE}", "--overrides", pinned, "--", "/agnhost", "netexec")
+    kubectl("wait", "pod/stays", "--for=condition=Ready", "--timeout=120s")
+    kubectl("expose", "pod", "stays", "--port=80", "--target-port=8080")
+    service = kubectl("get", "service", "stays", "-o", "jsonpath={.spec.clusterIP}")
+    pod = kubectl("get", "pod", "stays", "-o", "jsonpath={.metadata.uid} {.status.containerStatuses[0].containerID}")
+    question = f"curl -sf --max-time 5 http://{service}/hostname"
+    # The rules of a new Service come a moment later.
+    assert on(WORKER).check_output(f"{question} --retry 10 --retry-all-errors") == "stays"
+    lab("stop", SERVERS[0])
+    try:
+        for _question in range(5):
+            assert on(WORKER).check_output(question) == "stays"
+    finally:
+        lab("start", SERVERS[0])
+    await_whole(playbook, *more(worker=[WORKER]))
+    same = kubectl("get", "pod", "stays", "-o", "jsonpath={.metadata.uid} {.status.containerStatuses[0].containerID}")
+    assert same == pod
+    kubectl("delete", "pod,service", "stays", "--wait=false")
 
 
 def test_one_more_would_make_it_worse(playbook, more, on):

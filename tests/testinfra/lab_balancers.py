@@ -1,0 +1,30 @@
+"""What clients may notice of a loss behind balancers that all share, and how one of the servers behind them is left out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+WAITS_AT_MOST = 5.0  # seconds that a client may wait for an answer
+# Of what takes connections and says nothing: 6 s (docs/load-balancers.md), and a question that began before, which gives up after 3 s.
+HUNG_WITHIN = 9.0
+LOOKS_ON = 10  # seconds
+NOTICES_WITHIN = 5  # seconds after which no balancer may lead to a server that is not ready
+
+
+def leaves_out_who_is_not_ready(on: Any, playbook: Any, server: str, *arguments: str) -> None:
+    """Without its etcd member a server lives and is not ready: no connection of verify.yml leads to it."""
+    on(server).check_output("systemctl stop etcd")
+    end = time.monotonic() + NOTICES_WITHIN
+    try:
+        while True:
+            began = time.monotonic()
+            result = playbook("playbooks/verify.yml", *arguments)
+            left_out = "led to no ready API server" not in result.stdout
+            if left_out or began > end:
+                break
+    finally:
+        on(server).check_output("systemctl start etcd")
+    assert left_out, result.stdout[-4000:]
+    assert result.returncode == 2
+    assert "is not ready" in result.stdout
