@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from lab_balancers import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready
 from lab_cluster import BALANCERS, await_whole, changes_nothing, group, holders, lab, processes, restarted
+from lab_losses import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready
 
 pytestmark = pytest.mark.skipif(not BALANCERS, reason="no host balances for others here")
 WORKER = group("worker")[0]

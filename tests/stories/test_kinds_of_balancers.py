@@ -6,7 +6,6 @@ import re
 
 import pytest
 import yaml
-from lab_balancers import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready
 from lab_cluster import (
     BALANCERS,
     HOSTVARS,
@@ -20,6 +19,7 @@ from lab_cluster import (
     lab,
     told,
 )
+from lab_losses import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready
 from lab_theirs import ENDPOINT, WHERE, blind, documented, external, hybrid, unchecked
 
 pytestmark = [

@@ -20,10 +20,10 @@ from lab_cluster import (
     roll_out,
     through,
 )
+from lab_losses import ANSWERS_WITHIN
 
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")
-ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/operations.md)
 MOVES_WITHIN = 120.0  # with a toleration of 10 s; the default toleration is 300 s
 
 

@@ -26,12 +26,12 @@ from lab_cluster import (
     through,
     units,
 )
+from lab_losses import ANSWERS_WITHIN
 from lab_removal import is_bare, members, nodes, old_data_is_moved_away, removal, words
 
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")
 HOSTS = group("kube_node")
-ANSWERS_WITHIN = 8.0  # seconds that a client behind a worker's balancer may lose (docs/nodes.md)
 NAMESPACE = "come-and-go"
 # Seconds; each run goes on where the last one was killed, after some 5 s of looking.
 KILLED_AFTER = [5, 8, 11, 14, 17, 20]

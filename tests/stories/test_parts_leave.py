@@ -24,9 +24,9 @@ from lab_cluster import (
     restarted_by_a_run,
     units,
 )
+from lab_losses import ANSWERS_WITHIN
 from lab_removal import is_bare, knowing, members, nodes, old_data_is_moved_away, removal, words
 
-ANSWERS_WITHIN = 8.0  # seconds that a client may lose (docs/nodes.md)
 NOT_NOTICED = 2.0  # the same where whoever has the virtual address keeps it
 # Service of a part to the service that learns of its hosts, on hosts that stay.
 LEARNS = {"etcd": "kube-apiserver", "kube-apiserver": "load-balancer", "virtual-address": "virtual-address"}

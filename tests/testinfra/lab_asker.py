@@ -52,7 +52,7 @@ class Asker(Repeating):
         self.good, self.tell = good, tell
         self.failed: list[str] = []
 
-    def longest_wait(self, what: str, looks_on: int = 0) -> float:
+    def longest_wait(self, what: str, looks_on: float = 0) -> float:
         """Ends it after some seconds; returns the longest time in seconds between two good answers, or after the last one."""
         time.sleep(looks_on)
         self.end()

@@ -21,10 +21,9 @@ from lab_cluster import (
     through,
 )
 from lab_growth import Learners, grown
+from lab_losses import READS_WITHIN
 from lab_removal import is_bare, knowing, members, removal, words
 
-READS_WITHIN = 20.0  # seconds that a client may wait for what is in etcd
-LOOKS_ON = 20  # seconds
 THREE, NEW = group("etcd"), [name for name in group("later") if name.startswith("etcd")]
 FIVE = THREE + NEW
 pytestmark = [pytest.mark.last, pytest.mark.skipif(len(FIVE) != 5, reason="for an inventory with members to grow by")]
@@ -82,7 +81,7 @@ def test_two_of_five_are_lost(on, playbook, kubectl, five, asking):
     try:
         others = through(kubectl, SERVERS[0])
         roll_out(others, "two-of-five")
-        assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", LOOKS_ON) < READS_WITHIN
+        assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", READS_WITHIN) < READS_WITHIN
     finally:
         lab("start", *lost)
     await_whole(playbook, *five)

@@ -22,10 +22,9 @@ from lab_cluster import (
     through,
 )
 from lab_growth import grown
+from lab_losses import READS_WITHIN
 from lab_removal import members, words
 
-READS_WITHIN = 20.0  # seconds that a client may wait for what is in etcd
-LOOKS_ON = 20  # seconds
 APART, BESIDE = group("etcd"), SERVERS[:2]
 pytestmark = [
     pytest.mark.last,
@@ -69,7 +68,7 @@ def test_a_mixed_cluster_loses_one_of_each(playbook, kubectl, mixed, asking):
     try:
         others = through(kubectl, SERVERS[-1])
         roll_out(others, "mixed")
-        assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", LOOKS_ON) < READS_WITHIN
+        assert client.longest_wait(f"{' and '.join(lost)} lost, of five members of etcd", READS_WITHIN) < READS_WITHIN
     finally:
         lab("start", *lost)
     await_whole(playbook, *mixed)

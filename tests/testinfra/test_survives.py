@@ -6,6 +6,7 @@ import json
 
 import pytest
 from lab_cluster import (
+    BALANCERS,
     HOSTS,
     NODES,
     SERVERS,
@@ -15,10 +16,13 @@ from lab_cluster import (
     await_whole,
     changed,
     changes_nothing,
+    group,
     lab,
     roll_out,
+    through,
     units,
 )
+from lab_losses import READS_WITHIN
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
@@ -31,6 +35,14 @@ def kinds() -> list[str]:
         if parts and all(len(UNITS[unit]) > 1 for unit in parts):
             found.setdefault(parts, name)
     return list(found.values())
+
+
+def most() -> list[str]:
+    """What may be lost at once: of etcd as many as leave most of it, and of each other part all but one."""
+    lost = group("etcd")[: (len(group("etcd")) - 1) // 2]
+    for unit in (*CONTROL_PLANE[1:], *(["load-balancer"] if BALANCERS else [])):
+        lost += [name for name in UNITS[unit][:-1] if name not in lost and name not in group("etcd")]
+    return lost
 
 
 class TestOneHostLost:
@@ -63,6 +75,20 @@ class TestOneHostLost:
     def test_a_new_deployment_is_scheduled(self, kubectl, lost):
         """The control plane still works: its leaders moved."""
         roll_out(kubectl, f"survives-{lost}")
+
+
+@pytest.mark.skipif(len(most()) < 2, reason="no more than one host may be lost here")
+def test_all_that_may_be_lost_at_once(playbook, kubectl, asking):
+    """What is left of each part carries the cluster: what is in etcd is read, and new pods run."""
+    lost = most()
+    client = asking(next(name for name in WORKERS if name not in lost), reads=True)
+    lab("stop", *lost)
+    try:
+        roll_out(through(kubectl, next(name for name in SERVERS if name not in lost)), "most-is-lost")
+        assert client.longest_wait(f"{', '.join(lost)} lost at once", READS_WITHIN) < READS_WITHIN
+    finally:
+        lab("start", *lost)
+    await_whole(playbook)
 
 
 @pytest.mark.skipif(not kinds(), reason="nothing stands in for the only host")

@@ -1,15 +1,17 @@
-"""What clients may notice of a loss behind balancers that all share, and how one of the servers behind them is left out."""
+"""What clients may notice of a loss, in seconds without a good answer, and how a server that is not ready is left out."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-WAITS_AT_MOST = 5.0  # seconds that a client may wait for an answer
+WAITS_AT_MOST = 5.0  # behind balancers that all share
+ANSWERS_WITHIN = 8.0  # behind a balancer of each node's own (docs/nodes.md, docs/operations.md)
+READS_WITHIN = 20.0  # for what is in etcd, when most that may be lost is
 # Of what takes connections and says nothing: 6 s (docs/load-balancers.md), and a question that began before, which gives up after 3 s.
 HUNG_WITHIN = 9.0
-LOOKS_ON = 10  # seconds
-NOTICES_WITHIN = 5  # seconds after which no balancer may lead to a server that is not ready
+LOOKS_ON = 10  # a client goes on for so long
+NOTICES_WITHIN = 5  # after which no balancer may lead to a server that is not ready
 
 
 def leaves_out_who_is_not_ready(on: Any, playbook: Any, server: str, *arguments: str) -> None:
