@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -88,7 +89,8 @@ def plugin_list(name: str) -> dict[str, Any]:
 class Network:
     """One network: what is set for all hosts and for each, and what all of them must do."""
 
-    reset = True
+    reset = True  # as docs/networks.md has it: the nodes, with the settings of before
+    before: Callable[..., Any] | None = None  # what runs a playbook with those
     proxy = "nftables"
 
     def settings(self, folder: Any) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class Network:
         return {}
 
     @pytest.fixture(scope="class")
-    def run(self, request, playbook, tmp_path_factory):
+    def run(self, request, playbook, tmp_path_factory, on):
         """The cluster is built, a second run changes nothing; gives what runs a playbook with these settings."""
         network, folder = request.cls(), tmp_path_factory.mktemp("network")
         more = {
@@ -116,7 +118,15 @@ class Network:
             return playbook(*inventories(str(folder)), name, *arguments)
 
         if network.reset:
-            green(_run, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "-e", "reset_data=true")
+            green(Network.before, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "--limit", "kube_node")
+        Network.before = staticmethod(_run)
+
+        def bare() -> list[str]:
+            return [host for host in NODES if not on(host).file("/etc/kubernetes").exists]
+
+        began = bare()
+        green(_run, "playbooks/single.yml", "--check")
+        assert bare() == began
         green(_run, "playbooks/single.yml", "--diff")
         changes_nothing(green(_run, "playbooks/single.yml"))
         return _run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import yaml
 from lab_cluster import changed, changes_nothing, green, lab
 from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
 
@@ -25,6 +26,12 @@ def quiet(result):
     """A run that ended well and changed nothing."""
     assert result.returncode == 0, result.stdout[-4000:]
     changes_nothing(result)
+
+
+def members(on) -> dict[str, str]:
+    """Names of the store's members and their ids, as etcdctl takes them."""
+    listed = json.loads(on(SHOP).check_output(f"{ETCDCTL} {CLIENT} member list -w json"))["members"]
+    return {member["name"]: f"{member['ID']:x}" for member in listed}
 
 
 class TestEtcd:
@@ -56,8 +63,7 @@ class TestEtcd:
         """As the documentation says, with its own certificate, whose key was made there."""
         assert tried(elsewhere, "store", on(SHOP)).split() == ["OK", "greeting", "hello"]
         assert on(SHOP).file("/etc/shop/etcd.key").mode == 0o600
-        members = json.loads(on(SHOP).check_output(f"{ETCDCTL} {CLIENT} member list -w json"))["members"]
-        assert sorted(member["name"] for member in members) == ["store1", "store2", "store3"]
+        assert sorted(members(on)) == ["store1", "store2", "store3"]
 
     def test_nobody_else_does(self, on):
         """Without a certificate of its authority there is no way in."""
@@ -79,6 +85,25 @@ class TestEtcd:
             assert "still-here" in on(SHOP).check_output(f"{ETCDCTL} {CLIENT} get greeting")
         finally:
             lab("start", STORE[0])
+
+    def test_it_grows_and_shrinks(self, elsewhere, on):
+        """Two more hosts in its group join; taken out of etcd, cleaned and out of the group, they leave it as it was."""
+        more = {"shop1": {}, "late1": {"ansible_host": "192.168.60.22"}}
+        (elsewhere.folder / "more.yml").write_text(yaml.safe_dump({"all": {"children": {"store": {"hosts": more}}}}))
+        grown = ["-i", "more.yml", "store/site.yml"]
+        green(lambda *words: elsewhere.play("store", *words), *grown)
+        quiet(elsewhere.play("store", *grown))
+        assert sorted(members(on)) == sorted(["store1", "store2", "store3", *more])
+        cleaned = yaml.safe_load((elsewhere.folder / "store" / "remove.yml").read_text())[0]
+        for name in more:
+            on(SHOP).check_output(f"{ETCDCTL} {CLIENT} member remove {members(on)[name]}")
+            (elsewhere.folder / "store" / "clean.yml").write_text(yaml.safe_dump([{**cleaned, "hosts": name}]))
+            green(lambda *words: elsewhere.play("store", *words), "-i", "more.yml", "store/clean.yml")
+        quiet(elsewhere.play("store", "store/site.yml"))
+        assert sorted(members(on)) == ["store1", "store2", "store3"]
+        for name in (SHOP, BOX):
+            assert not on(name).file("/etc/systemd/system/etcd.service").exists
+        assert "still-here" in on(SHOP).check_output(f"{ETCDCTL} {CLIENT} get greeting")
 
     def test_it_is_taken_away(self, elsewhere, on):
         """By its own playbook."""

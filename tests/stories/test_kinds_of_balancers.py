@@ -9,6 +9,7 @@ import yaml
 from lab_cluster import (
     BALANCERS,
     HOSTVARS,
+    NAME,
     VIRTUAL_ADDRESS,
     all_answered,
     await_whole,
@@ -20,6 +21,7 @@ from lab_cluster import (
     told,
 )
 from lab_losses import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready
+from lab_removal import is_bare
 from lab_theirs import ENDPOINT, WHERE, blind, documented, external, hybrid, unchecked
 
 pytestmark = [
@@ -28,6 +30,7 @@ pytestmark = [
     pytest.mark.late,
 ]
 SERVERS, WORKER = group("kube_apiserver"), group("worker")[0]
+LOCAL = told(load_balancer__kind="local", cluster_api_endpoint="", cluster_load_balancer_group="nobody")
 
 
 def url(name: str) -> str:
@@ -94,8 +97,7 @@ def test_nginx_in_place_of_haproxy(on, playbook, asking):
 
 def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook):
     """From local balancers back to the pair: first with a tag that leaves the kubelets out, then all of it."""
-    local = told(load_balancer__kind="local", cluster_api_endpoint="", cluster_load_balancer_group="nobody")
-    green(playbook, "site.yml", *local)
+    green(playbook, "site.yml", *LOCAL)
     green(playbook, "site.yml", "--tags", "load_balancer")
     for name in group("kube_node"):
         assert server_of(on, name) == "https://127.0.0.1:7443"
@@ -110,6 +112,48 @@ def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook):
     names = on(SERVERS[0]).check_output(f"openssl x509 -noout -ext subjectAltName -in {serving}")
     assert VIRTUAL_ADDRESS in names
     await_whole(playbook)
+
+
+@pytest.fixture
+def by_way_of_local(playbook):
+    """Nodes ask their own balancers before the inventory's own address and port are wished again."""
+    yield
+    green(playbook, "site.yml", *LOCAL)
+
+
+@pytest.mark.usefixtures("by_way_of_local")
+def test_other_hosts_balance_in_their_place(on, playbook, asking):
+    """As docs/load-balancers.md tells: by way of local to the control plane's own hosts at another port, and in one step back."""
+    green(playbook, "site.yml", *LOCAL)
+    left = ["-e", f"reset_confirm={NAME}", "--limit", ",".join(BALANCERS)]
+    green(playbook, "playbooks/reset.yml", *left)  # the lab's inventory is the copy of before
+    for name in BALANCERS:
+        is_bare(on, name)
+    await_whole(playbook, *LOCAL)
+
+    endpoint = f"{VIRTUAL_ADDRESS}:8443"
+    beside = told(cluster_api_endpoint=endpoint, cluster_load_balancer_group="kube_apiserver")
+    green(playbook, "site.yml", *beside)
+    assert {server_of(on, name) for name in group("kube_node")} == {f"https://{endpoint}"}
+    changes_nothing(green(playbook, "site.yml", *beside))
+    await_whole(playbook, *beside)
+    (holder,) = holders(on, SERVERS)
+    asker = asking(WORKER, f"https://{endpoint}")
+    lab("stop", holder)
+    try:
+        assert asker.longest_wait("a control-plane host that holds the address lost", LOOKS_ON) < WAITS_AT_MOST
+    finally:
+        lab("start", holder)
+    await_whole(playbook, *beside)
+
+    apart = told(cluster_api_endpoint=endpoint)
+    asker = asking(WORKER, f"https://{endpoint}")
+    green(playbook, "site.yml", *apart)
+    assert asker.longest_wait("balancers replaced by others in one step") < WAITS_AT_MOST
+    assert holders(on, SERVERS) == []
+    assert len(holders(on)) == 1
+    changes_nothing(green(playbook, "site.yml", *apart))
+    await_whole(playbook, *apart)
 
 
 def test_a_port_is_not_changed_under_nodes_that_ask_there(playbook):
@@ -139,6 +183,14 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, asking):
         assert asker.failed == []
     finally:
         on(SERVERS[0]).check_output("systemctl start kube-apiserver")
+    await_whole(playbook, *extra)
+
+    asker = asking(WORKER, f"https://{ENDPOINT}")
+    lab("stop", SERVERS[0])
+    try:
+        assert asker.longest_wait("external, an API server's host lost", LOOKS_ON) < HUNG_WITHIN
+    finally:
+        lab("start", SERVERS[0])
     await_whole(playbook, *extra)
 
 
@@ -235,4 +287,11 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, asking):
         assert not on(name).file("/etc/systemd/system/virtual-address.service").exists
         assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
     changes_nothing(green(playbook, "site.yml", *extra))
+    await_whole(playbook, *extra)
+    asker = asking(WORKER, f"https://{ENDPOINT}")
+    lab("stop", BALANCERS[1])
+    try:
+        assert asker.longest_wait("hybrid without an address, a host of the pair lost", LOOKS_ON) < HUNG_WITHIN
+    finally:
+        lab("start", BALANCERS[1])
     await_whole(playbook, *extra)

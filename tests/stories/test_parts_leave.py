@@ -80,7 +80,7 @@ def alone_it_would_hold_the_address_too(playbook, name: str) -> None:
 
 @pytest.mark.parametrize("lost", APART)
 def test_one_that_lives(on, playbook, kubectl, asking, lost):
-    """Removed with its data, and added again as a new host; of the balancers, the one with the virtual address."""
+    """Removed with its data, and added again as a new host, alone and then for all; of the balancers, the one with the address."""
     lost = who(on, lost)
     rest = [name for name in HOSTS if name != lost]
     before = processes(on, rest)
@@ -99,6 +99,9 @@ def test_one_that_lives(on, playbook, kubectl, asking, lost):
     if lost in BALANCERS and VIRTUAL_ADDRESS:
         alone_it_would_hold_the_address_too(playbook, lost)
     client = asking(group("worker")[0])
+    if lost not in BALANCERS or not VIRTUAL_ADDRESS:
+        green(playbook, "site.yml", "--limit", lost)
+        assert restarted_by_a_run(before, processes(on, rest)) == set()
     green(playbook, "site.yml")
     assert client.longest_wait(f"{lost} was added") < (NOT_NOTICED if lost in BALANCERS else ANSWERS_WITHIN)
     others_know(on, lost, [])

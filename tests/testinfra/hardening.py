@@ -1,4 +1,4 @@
-"""What docs/hardening.md lists, and Python run on a host, for the tests that compare the two."""
+"""What tables of the docs list, and Python run on a host, for the tests that compare the two."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from lab_cluster import BALANCER, REPOSITORY
 
 
-def table(heading: str) -> list[dict[str, str]]:
-    """The rows of the table under a heading of docs/hardening.md, by the names of its columns."""
-    text = (REPOSITORY / "docs" / "hardening.md").read_text()
+def table(heading: str, page: str = "hardening.md") -> list[dict[str, str]]:
+    """The rows of the table under a heading of a page of the docs, by the names of its columns."""
+    text = (REPOSITORY / "docs" / page).read_text()
     section = re.split(r"^#", text.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.M)[0]
     lines = [line.strip().strip("|") for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
     rows = [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
-    assert rows, f"docs/hardening.md has no table under {heading!r}: nothing would be compared"
+    assert rows, f"docs/{page} has no table under {heading!r}: nothing would be compared"
     return rows
 
 
