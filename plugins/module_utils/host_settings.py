@@ -341,16 +341,26 @@ class Host:
             )
 
     def remove(self):
-        """Take away files and masks; what is set in the running kernel stays until the next boot."""
+        """Take away files and masks; what is set in the running kernel stays until the next boot.
+
+        Packages stay, so a service that was masked when its package came is disabled: nobody wanted it to start at a boot.
+        """
         for name in sum(self.wish["unwanted_services"].values(), []):
             path = "/etc/systemd/system/" + name
             if os.path.islink(path) and os.readlink(path) == "/dev/null":
                 self.state.absent(path)
+                if not self.module.check_mode:
+                    self._disable(name)
         for path in (MODULES_FILE, SYSCTL_FILE):
             self.state.absent(path)
         before = (read_bytes("/etc/fstab") or b"").decode()
         if SWAP_MARK in before:
             self.state.file("/etc/fstab", before.replace(SWAP_MARK, ""))
+
+    def _disable(self, name):
+        code, dummy, err = self.module.run_command(["systemctl", "disable", name])
+        if code != 0 and "does not exist" not in err:
+            self.module.fail_json(msg="systemctl disable %s failed: %s" % (name, err.strip()), **self.state.result())
 
     def inspect(self):
         """How this host is: what makes it unfit, what it lacks, and what tells it from others."""

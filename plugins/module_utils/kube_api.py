@@ -113,6 +113,21 @@ class ApiError(Exception):
         return 0 < self.status < 500
 
 
+def give_up(module, error, **result):
+    """End a module whose request failed.
+
+    Hosts that a reset or a broken first run left bare have no cluster to ask yet: in check mode that no API server even listens is
+    a change that is to come, and no failure.
+
+    :arg module: the AnsibleModule.
+    :arg error: the ApiError.
+    :arg result: what the module has to tell beside the message.
+    """
+    if module.check_mode and error.absent:
+        module.exit_json(**dict(result, changed=True, msg="there is no cluster yet: %s" % error))
+    module.fail_json(msg=str(error), **result)
+
+
 class Api:
     """The API of one cluster.
 

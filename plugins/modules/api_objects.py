@@ -68,6 +68,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
     API_SPEC,
     Api,
     ApiError,
+    give_up,
     in_words,
     wait_for,
 )
@@ -177,7 +178,7 @@ def main():
             workloads = [wish for wish in module.params["objects"] if wish["kind"] in ("Deployment", "DaemonSet")]
             late = wait_for(lambda: api.unavailable(workloads), module.params["available"])
     except ApiError as error:
-        module.fail_json(msg=str(error), changed=bool(applied), applied=applied)
+        give_up(module, error, changed=bool(applied), applied=applied)
     if late:
         module.fail_json(
             msg="not available after %d s: %s. Look at: kubectl describe, and kubectl get events -A"

@@ -83,6 +83,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import
     OUT_OF_SERVICE,
     Api,
     ApiError,
+    give_up,
     in_words,
     wait_for,
 )
@@ -223,7 +224,7 @@ def main():
                 lambda: keeper.api.unavailable(module.params["workloads"]), module.params["available_within"]
             )
     except ApiError as error:
-        module.fail_json(msg=str(error), changed=bool(changed), nodes=changed)
+        give_up(module, error, changed=bool(changed), nodes=changed)
     if waiting and module.params["ready_within"] and not module.check_mode:
         module.fail_json(
             msg="not Ready after %d s: %s. Look at: kubectl describe node, and journalctl -u kubelet there."

@@ -35,7 +35,7 @@ options:
     type: dict
     default: {}
   state:
-    description: Whether to look, to set, or to take the settings' files and masks away. Packages stay.
+    description: Whether to look, to set, or to take the settings' files and masks away. Packages stay, and what was masked is disabled.
     type: str
     choices: [inspected, present, absent]
     required: true
@@ -58,7 +58,7 @@ options:
     choices: ["off", keep]
     default: "off"
   unwanted_services:
-    description: By package, units that are masked before it is installed, because they would start with it.
+    description: By package, units that are masked before it is installed, because they would start with it; disabled once they are unmasked.
     type: dict
     default: {}
   packages:

@@ -117,7 +117,7 @@ class Network:
         def _run(name: str, *arguments: str) -> Any:
             return playbook(*inventories(str(folder)), name, *arguments)
 
-        if network.reset:
+        if network.reset and Network.before:
             green(Network.before, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "--limit", "kube_node")
         Network.before = staticmethod(_run)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+import yaml
 from lab_cluster import IMAGE, await_whole, changed, green, lab, roll_out, through
 from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
 
@@ -16,6 +19,17 @@ KUBELET = """
   gather_facts: false
   roles:
     - hardway.kubernetes.kubelet
+"""
+# What the role load_balancer adds to the machines' own playbooks.
+AFTER_HOST = (
+    "    - hardway.kubernetes.host\n",
+    "    - hardway.kubernetes.host\n    - hardway.kubernetes.load_balancer\n",
+)
+AWAY = """
+    - name: Remove the balancer
+      ansible.builtin.import_role:
+        name: hardway.kubernetes.load_balancer
+        tasks_from: remove
 """
 CONFIRM = ["-e", "reset_confirm=plant", "-e", "reset_data=true"]
 
@@ -155,6 +169,43 @@ class TestJoin:
         green(machines, "remove")
         kubectl_there("delete", "node", "machine1")
         for path in ("/etc/kubernetes", "/etc/containerd", "/opt/hardway", "/var/lib/hardway"):
+            assert not on(MACHINE).file(path).exists
+
+
+class TestJoinByGroup:
+    """The same worker where its repository knows the API servers: they are in a group, and it asks through a balancer of its own."""
+
+    @pytest.fixture(scope="class")
+    def grouped(self, elsewhere):
+        """Runs a playbook of that repository; its API servers are in no play, so nobody needs SSH there."""
+        folder = elsewhere.folder / "grouped"
+        shutil.copytree(elsewhere.folder / "machines", folder)
+        hosts = yaml.safe_load((folder / "hosts.yml").read_text())
+        variables = hosts["all"]["children"]["machines"]["vars"]
+        del variables["load_balancer__kind"], variables["cluster_api_endpoint"]
+        variables["cluster_kube_apiserver_group"] = "brains"
+        brains = {name: {"ansible_host": f"192.168.60.1{number}"} for number, name in enumerate(NAMES[:3], 1)}
+        hosts["all"]["children"]["brains"] = {"hosts": brains, "vars": {"ansible_port": 1}}
+        (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
+        joins, leaves = folder / "site.yml", folder / "remove.yml"
+        joins.write_text(joins.read_text().replace(*AFTER_HOST))
+        leaves.write_text(leaves.read_text() + AWAY)
+
+        return lambda playbook, *arguments: elsewhere.play("grouped", f"grouped/{playbook}.yml", *arguments)
+
+    def test_it_joins(self, grouped, kubectl_there, on):
+        """A second run changes nothing; the kubelet asks at loopback."""
+        green(grouped, "site")
+        again = green(grouped, "site")
+        assert changed(again.stdout) == {"machine1": 0}, again.stdout[-4000:]
+        kubectl_there("wait", "node/machine1", "--for=condition=Ready", "--timeout=60s")
+        assert "server: https://127.0.0.1:7443" in on(MACHINE).check_output("cat /etc/kubernetes/kubelet/kubeconfig")
+
+    def test_it_leaves(self, grouped, kubectl_there, on):
+        """Its balancer too."""
+        green(grouped, "remove")
+        kubectl_there("delete", "node", "machine1")
+        for path in ("/etc/kubernetes", "/etc/systemd/system/load-balancer.service", "/opt/hardway"):
             assert not on(MACHINE).file(path).exists
 
 

@@ -98,7 +98,7 @@ def test_a_worker_beside_it(playbook, kubectl, more, on):
 def test_the_worker_serves_on_without_it(playbook, kubectl, more, on):
     """Pods there run on and Services lead to them while the only control plane is off; back, it finds them as they were."""
     pinned = json.dumps({"spec": {"nodeName": WORKER}})
-    kubectl("run", "stays", f"--image={IMAGE}", "--overrides", pinned, "--", "/agnhost", "netexec")
+    kubectl("run", "stays", f"--image={IMAGE}", "--overrides", pinned, "--", "netexec")
     kubectl("wait", "pod/stays", "--for=condition=Ready", "--timeout=120s")
     kubectl("expose", "pod", "stays", "--port=80", "--target-port=8080")
     service = kubectl("get", "service", "stays", "-o", "jsonpath={.spec.clusterIP}")

@@ -94,6 +94,15 @@ def test_check_mode_keeps_nothing(host: SimpleNamespace, api: Any) -> None:
     assert api.writes() == []
 
 
+def test_check_mode_where_nobody_listens_yet(host: SimpleNamespace, api: Any) -> None:
+    api.server.stop()
+    result = run(host, api, CONFIG, check=True)
+    assert not result.get("failed")
+    assert (result["changed"], result["applied"]) == (True, [])
+    assert "there is no cluster yet" in result["msg"]
+    assert run(host, api, CONFIG)["failed"]
+
+
 def test_absent(host: SimpleNamespace, api: Any) -> None:
     run(host, api, CONFIG)
     assert run(host, api, CONFIG, check=True, state="absent")["changed"]

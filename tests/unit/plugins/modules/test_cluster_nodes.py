@@ -250,3 +250,18 @@ def test_an_api_that_is_away_is_told(host: SimpleNamespace, api: Any) -> None:
     assert result["failed"]
     assert "no API server answered" in result["msg"]
     assert "PRIVATE" not in str(result)
+
+
+def test_check_mode_where_nobody_listens_yet_tells_of_what_is_to_come(host: SimpleNamespace, api: Any) -> None:
+    """Such as after a reset, whose authorities stay on the controller."""
+    api.server.stop()
+    result = run(host, api, [{"name": "cp1"}], check=True)
+    assert not result.get("failed")
+    assert (result["changed"], result["nodes"]) == (True, [])
+    assert "there is no cluster yet: no API server answered" in result["msg"]
+
+
+def test_check_mode_fails_where_somebody_listens(host: SimpleNamespace, api: Any) -> None:
+    api.refuse["GET /api/v1/nodes"] = (500, "etcdserver: no leader")
+    assert "no leader" in run(host, api, [{"name": "cp1"}], check=True)["msg"]
+    assert run(host, api, [{"name": "cp1"}], check=True)["failed"]

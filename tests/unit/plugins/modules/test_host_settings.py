@@ -82,7 +82,9 @@ def machine(
         def absent(self, path: str, *args: Any, **more: Any) -> bool:
             return super().absent(str(machine.at(path)), *args, **more)
 
-    paths = SimpleNamespace(isdir=lambda path: machine.at(path).is_dir())
+    paths = SimpleNamespace(
+        isdir=lambda path: machine.at(path).is_dir(), islink=lambda path: machine.at(path).is_symlink()
+    )
     disk = SimpleNamespace(
         disk_usage=lambda path: SimpleNamespace(free=machine.free_mb << 20, total=100000 << 20),
         which=lambda name: name if name in machine.programs else None,
@@ -91,7 +93,7 @@ def machine(
     monkeypatch.setattr(module, "read_bytes", lambda path: host_state.read_bytes(str(machine.at(path))))
     real_open = builtins.open
     monkeypatch.setattr(module, "open", lambda path, *a, **m: real_open(machine.at(path), *a, **m), raising=False)
-    monkeypatch.setattr(module, "os", SimpleNamespace(path=paths))
+    monkeypatch.setattr(module, "os", SimpleNamespace(path=paths, readlink=lambda path: os.readlink(machine.at(path))))
     monkeypatch.setattr(module, "shutil", disk)
     return machine
 
@@ -374,6 +376,34 @@ def test_absent_takes_the_files_and_gives_fstab_back(machine: Machine) -> None:
     assert machine.read("/etc/sysctl.d/99-zz-hardway-kubernetes.conf") is None
     assert machine.read("/etc/fstab") == FSTAB
     assert not machine.run("absent")["changed"]
+
+
+@pytest.mark.parametrize(
+    "answer", [(0, "", ""), (1, "", "Failed to disable unit: Unit file nginx.service does not exist.")]
+)
+def test_what_was_masked_does_not_start_at_a_boot_once_it_is_unmasked(machine: Machine, answer: Any) -> None:
+    unwanted = {"nginx": ["nginx.service"], "keepalived": ["keepalived.service"]}
+    mask = machine.at("/etc/systemd/system/nginx.service")
+    mask.parent.mkdir(parents=True)
+    mask.symlink_to("/dev/null")
+    assert machine.run("absent", check=True, unwanted_services=unwanted)["changed"]
+    assert mask.is_symlink()
+    assert "systemctl disable nginx.service" not in machine.commands.ran
+    machine.commands.answers["systemctl disable"] = answer
+    assert not machine.run("absent", unwanted_services=unwanted).get("failed")
+    assert not mask.is_symlink()
+    assert [line for line in machine.commands.ran if "disable" in line] == ["systemctl disable nginx.service"]
+    assert not machine.run("absent", unwanted_services=unwanted)["changed"]
+
+
+def test_a_service_that_can_not_be_disabled_is_told(machine: Machine) -> None:
+    mask = machine.at("/etc/systemd/system/nginx.service")
+    mask.parent.mkdir(parents=True)
+    mask.symlink_to("/dev/null")
+    machine.commands.answers["systemctl disable"] = (1, "", "Access denied\n")
+    result = machine.run("absent", unwanted_services={"nginx": ["nginx.service"]})
+    assert result["failed"]
+    assert result["msg"] == "systemctl disable nginx.service failed: Access denied"
 
 
 # ---- balancers ----
