@@ -263,7 +263,7 @@ class Component:
         if not oneshot:
             silent.file(self.unit.inputs_path, inputs)
         if self.result["started"] or self.result["restarted"]:
-            if self.unit.properties.get("ActiveState") == "failed":
+            if self.unit.failed:
                 self.unit.systemctl("reset-failed", self.unit.name)
             block = [] if oneshot else ["--no-block"]
             self.unit.refresh()  # it may have ended and come back since
@@ -310,10 +310,15 @@ class Component:
 
     def remove(self):
         """Take away what start() would have installed."""
-        if self.unit.running or self.unit.enabled:
+        stops = self.unit.running or self.unit.enabled
+        if stops or self.unit.failed:
             self.state.note(self.unit.name, self.unit.state + "\n", "stopped, not enabled\n")
             if not self.module.check_mode:
-                self.unit.systemctl("disable", "--now", self.unit.name)
+                if stops:
+                    self.unit.systemctl("disable", "--now", self.unit.name)
+                    self.unit.refresh()  # one that is stopped while it starts has failed
+                if self.unit.failed:
+                    self.unit.systemctl("reset-failed", self.unit.name)
         if self.state.absent(self.unit.path) and not self.module.check_mode:
             self.unit.systemctl("daemon-reload")
         self.state.absent(self.unit.inputs_path)

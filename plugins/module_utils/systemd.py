@@ -70,6 +70,11 @@ class Unit:
         )
 
     @property
+    def failed(self):
+        """Whether it ended in a failure that systemd remembers, which outlives the unit's file."""
+        return self.properties.get("ActiveState") == "failed"
+
+    @property
     def enabled(self):
         """Whether it starts at boot."""
         return self.properties.get("UnitFileState") == "enabled"
@@ -120,7 +125,7 @@ class Unit:
         """
         self.refresh()
         times = self.restarts - before
-        if self.properties.get("ActiveState") == "failed" or (times >= 3 and seconds < times * LIVES_FOR):
+        if self.failed or (times >= 3 and seconds < times * LIVES_FOR):
             return "its process ends again and again (%s, result %s)" % (self.state, self.properties.get("Result"))
         return None
 

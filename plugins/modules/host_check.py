@@ -258,7 +258,7 @@ class Check:
 
     def units(self):
         for unit in units(self.module, self.wish["units"]):
-            if not unit.running or unit.properties.get("ActiveState") == "failed":
+            if not unit.running or unit.failed:
                 self.findings.append(
                     "%s is %s. Its last log lines: %s. Look at: journalctl -u %s; then run site.yml."
                     % (unit.name, unit.state, " | ".join(unit.last_lines(3)) or "none", unit.service)

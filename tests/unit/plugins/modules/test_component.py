@@ -735,6 +735,28 @@ def test_remove_twice_changes_nothing_more(etcd: Host) -> None:
     assert etcd.systemd.verbs() == []
 
 
+def test_remove_leaves_no_unit_that_systemd_remembers_as_failed(etcd: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a member that starts again and again, since the others removed it, and is stopped while it starts."""
+    etcd.run()
+    stop = etcd.systemd._stop
+
+    def fails(name: str) -> None:
+        stop(name)
+        etcd.systemd.properties = {"ActiveState": "failed", "SubState": "failed"}
+
+    monkeypatch.setattr(etcd.systemd, "_stop", fails)
+    etcd.run(state="absent")
+    assert etcd.systemd.verbs() == ["disable", "reset-failed", "daemon-reload"]
+
+
+def test_remove_of_one_that_failed_and_is_gone(etcd: Host) -> None:
+    etcd.systemd.properties = {"ActiveState": "failed", "SubState": "failed"}
+    assert etcd.run(check=True, state="absent")["changed"]
+    assert etcd.systemd.verbs() == []
+    assert etcd.run(state="absent")["changed"]
+    assert etcd.systemd.verbs() == ["reset-failed"]
+
+
 def test_remove_without_data_takes_the_user_too(etcd: Host) -> None:
     etcd.run()
     del etcd.wish["directories"][2]
