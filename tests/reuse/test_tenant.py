@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def inventory(etcd: dict[str, object]) -> str:
 @pytest.fixture(scope="module")
 def store(elsewhere, on):
     """The store, with what it has told its tenant: where it is, its authority, and a client certificate with its key."""
-    green(lambda *words: elsewhere.play("store", *words), "store/site.yml")
+    green(functools.partial(elsewhere.play, "store"), "store/site.yml")
     told = {
         name: on(SERVER).file(f"/etc/shop/{name}").content_string for name in ("etcd-ca.crt", "etcd.crt", "etcd.key")
     }
@@ -38,7 +39,7 @@ def store(elsewhere, on):
         "kube_apiserver__etcd_certificate": told["etcd.crt"],
         "kube_apiserver__etcd_key": told["etcd.key"],
     }
-    green(lambda *words: elsewhere.play("store", *words), "store/remove.yml")
+    green(functools.partial(elsewhere.play, "store"), "store/remove.yml")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from lab_cluster import (
     lab,
     told,
 )
-from lab_losses import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready
+from lab_losses import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, leaves_out_who_is_not_ready, wait_without
 from lab_removal import is_bare
 from lab_theirs import ENDPOINT, WHERE, blind, documented, external, hybrid, unchecked
 
@@ -78,22 +78,16 @@ def test_nginx_in_place_of_haproxy(on, playbook, asking):
         host.check_output("systemctl kill --signal=CONT kube-apiserver")
     await_whole(playbook, *extra)
 
-    asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
-    lab("stop", server)
-    try:
-        assert asker.longest_wait("nginx, an API server's host lost", LOOKS_ON) < WAITS_AT_MOST
-    finally:
-        lab("start", server)
-    await_whole(playbook, *extra)
+    waited = wait_without(
+        server, asking, playbook, "nginx, an API server's host lost", f"https://{VIRTUAL_ADDRESS}:6443", *extra
+    )
+    assert waited < WAITS_AT_MOST
 
     (holder,) = holders(on)
-    asker = asking(WORKER, f"https://{VIRTUAL_ADDRESS}:6443")
-    lab("stop", holder)
-    try:
-        assert asker.longest_wait("nginx, a balancer's host lost", LOOKS_ON) < WAITS_AT_MOST
-    finally:
-        lab("start", holder)
-    await_whole(playbook, *extra)
+    waited = wait_without(
+        holder, asking, playbook, "nginx, a balancer's host lost", f"https://{VIRTUAL_ADDRESS}:6443", *extra
+    )
+    assert waited < WAITS_AT_MOST
 
 
 def test_a_tag_leaves_the_balancer_that_nodes_still_ask(on, playbook):
@@ -139,13 +133,10 @@ def test_other_hosts_balance_in_their_place(on, playbook, asking):
     changes_nothing(green(playbook, "site.yml", *beside))
     await_whole(playbook, *beside)
     (holder,) = holders(on, SERVERS)
-    asker = asking(WORKER, f"https://{endpoint}")
-    lab("stop", holder)
-    try:
-        assert asker.longest_wait("a control-plane host that holds the address lost", LOOKS_ON) < WAITS_AT_MOST
-    finally:
-        lab("start", holder)
-    await_whole(playbook, *beside)
+    waited = wait_without(
+        holder, asking, playbook, "a control-plane host that holds the address lost", f"https://{endpoint}", *beside
+    )
+    assert waited < WAITS_AT_MOST
 
     apart = told(cluster_api_endpoint=endpoint)
     asker = asking(WORKER, f"https://{endpoint}")
@@ -186,13 +177,10 @@ def test_a_balancer_of_somebody_elses(on, playbook, theirs, asking):
         on(SERVERS[0]).check_output("systemctl start kube-apiserver")
     await_whole(playbook, *extra)
 
-    asker = asking(WORKER, f"https://{ENDPOINT}")
-    lab("stop", SERVERS[0])
-    try:
-        assert asker.longest_wait("external, an API server's host lost", LOOKS_ON) < HUNG_WITHIN
-    finally:
-        lab("start", SERVERS[0])
-    await_whole(playbook, *extra)
+    waited = wait_without(
+        SERVERS[0], asking, playbook, "external, an API server's host lost", f"https://{ENDPOINT}", *extra
+    )
+    assert waited < HUNG_WITHIN
 
 
 def led_nowhere_without(unit: str, host, playbook, extra: list[str]) -> list[tuple[str, str]]:
@@ -289,10 +277,12 @@ def test_a_balancer_of_somebody_elses_before_ours(on, playbook, theirs, asking):
         assert "nginx" in on(name).check_output("ps -u load-balancer -o comm=")
     changes_nothing(green(playbook, "site.yml", *extra))
     await_whole(playbook, *extra)
-    asker = asking(WORKER, f"https://{ENDPOINT}")
-    lab("stop", BALANCERS[1])
-    try:
-        assert asker.longest_wait("hybrid without an address, a host of the pair lost", LOOKS_ON) < HUNG_WITHIN
-    finally:
-        lab("start", BALANCERS[1])
-    await_whole(playbook, *extra)
+    waited = wait_without(
+        BALANCERS[1],
+        asking,
+        playbook,
+        "hybrid without an address, a host of the pair lost",
+        f"https://{ENDPOINT}",
+        *extra,
+    )
+    assert waited < HUNG_WITHIN

@@ -24,6 +24,7 @@ from lab_cluster import (
     roll_out,
     through,
 )
+from lab_removal import removal
 
 # Where most parts are on hosts of their own, most rows say something: managers that ask balancers, and balancers that all ask.
 pytestmark = [
@@ -145,7 +146,6 @@ def test_one_host_is_lost(on, playbook, kubectl, lost):
 
 def test_one_host_is_taken_out_and_taken_away_are_all(playbook):
     """remove_node.yml and reset.yml need no port that is not listed."""
-    confirmed = ["-e", f"remove_confirm={NAME}", "-e", f"remove_data={SERVERS[0]}"]
-    green(playbook, "playbooks/remove_node.yml", "-e", f"remove_hosts={SERVERS[0]}", *confirmed)
+    green(playbook, *removal(SERVERS[0], f"remove_data={SERVERS[0]}", f"remove_confirm={NAME}"))
     green(playbook, "site.yml")
     green(playbook, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "-e", "reset_data=true")
