@@ -25,7 +25,7 @@ def test_limit_to_any_one_host_of_a_running_cluster(on, playbook):
         assert changed(result.stdout) == {name: 0}, result.stdout[-4000:]
 
 
-def test_a_worker_that_is_taken_away_and_added(on, playbook, kubectl):
+def test_a_worker_that_is_taken_away_and_added(on, playbook, kubectl, tell):
     """With --limit only its host is touched, on the way out and in; no process of another host is restarted."""
     lost = WORKERS[-1]
     rest = [name for name in HOSTS if name != lost]
@@ -37,7 +37,7 @@ def test_a_worker_that_is_taken_away_and_added(on, playbook, kubectl):
     kubectl("delete", "node", lost)
     start = time.monotonic()
     added = playbook("site.yml", "--limit", lost)
-    print(f"a worker was added in {time.monotonic() - start:.1f} s")
+    tell("a worker was added", time.monotonic() - start)
     assert added.returncode == 0, added.stdout[-4000:]
     assert hosts_of(added.stdout) == {lost}
     assert restarted(before, processes(on, rest)) == set()

@@ -8,12 +8,14 @@ import time
 import pytest
 from lab_cluster import (
     IMAGE,
+    LEADING,
     await_rolled_out,
     await_whole,
     changed,
     changes_nothing,
     group,
     lab,
+    leader,
     make_namespace,
     processes,
     restarted,
@@ -25,12 +27,6 @@ from lab_losses import ANSWERS_WITHIN
 CONTROL_PLANE = group("kube_apiserver")
 WORKERS = group("worker")
 MOVES_WITHIN = 120.0  # with a toleration of 10 s; the default toleration is 300 s
-
-
-def leaders(kubectl) -> set[str]:
-    """Hosts that lead among controller managers and schedulers."""
-    holders = kubectl("-n", "kube-system", "get", "lease", "kube-scheduler", "kube-controller-manager", "-o", "json")
-    return {item["spec"]["holderIdentity"].split("_")[0] for item in json.loads(holders)["items"]}
 
 
 @pytest.mark.parametrize("lost", CONTROL_PLANE)
@@ -45,7 +41,7 @@ def test_any_control_plane_host(lost, on, playbook, kubectl, asking):
         # Until then new pods may be put where nobody will start them.
         elsewhere("wait", "node", WORKERS[1], "--for=condition=Ready=Unknown", "--timeout=90s")
         roll_out(elsewhere, f"survives-{lost}")
-        assert lost not in leaders(elsewhere)
+        assert lost not in {leader(elsewhere, unit) for unit in LEADING}
         assert client.longest_wait(f"{lost} lost") < ANSWERS_WITHIN
         assert reader.longest_wait(f"{lost} lost, for what is in etcd") < ANSWERS_WITHIN
         result = playbook("site.yml")
@@ -62,7 +58,7 @@ def test_any_control_plane_host(lost, on, playbook, kubectl, asking):
     assert restarted(before, processes(on, rest)) == set()
 
 
-def test_a_worker_that_stays_off_and_comes_back(playbook, kubectl):
+def test_a_worker_that_stays_off_and_comes_back(playbook, kubectl, tell):
     """Its pods move once their toleration is over; back with power, it is Ready without a run."""
     lost, namespace = WORKERS[1], "moves"
     tolerations = [
@@ -112,7 +108,7 @@ def test_a_worker_that_stays_off_and_comes_back(playbook, kubectl):
         while len(places()) < 2 or lost in places():
             assert time.monotonic() - start < MOVES_WITHIN, kubectl("-n", namespace, "get", "pods", "-o", "wide")
             time.sleep(1)
-        print(f"pods of a lost worker moved within {time.monotonic() - start:.0f} s (toleration 10 s)")
+        tell("pods of a lost worker ran elsewhere (they tolerate its loss for 10 s)", time.monotonic() - start)
     finally:
         lab("start", lost)
     kubectl("wait", "node", lost, "--for=condition=Ready", "--timeout=120s")
@@ -120,13 +116,13 @@ def test_a_worker_that_stays_off_and_comes_back(playbook, kubectl):
     await_whole(playbook)
 
 
-def test_a_power_cut_of_all_hosts(playbook):
+def test_a_power_cut_of_all_hosts(playbook, tell):
     """All at once, and all back: whole without a run, and a run finds nothing to do."""
     lab("stop", *group("kube_node"))
     lab("start", *group("kube_node"))
     start = time.monotonic()
     await_whole(playbook)
-    print(f"after a power cut of all hosts verify.yml was green within {time.monotonic() - start:.0f} s")
+    tell("verify.yml was green after a power cut of all hosts", time.monotonic() - start)
     result = playbook("site.yml")
     assert result.returncode == 0, result.stdout[-4000:]
     changes_nothing(result)

@@ -8,7 +8,7 @@ from lab_client import Client
 from lab_cluster import changes_nothing, group, processes, restarted
 
 
-def test_a_second_run_beside_a_busy_client(on, playbook, tmp_path):
+def test_a_second_run_beside_a_busy_client(on, playbook, tell, tmp_path):
     """Not one failed request."""
     client = Client(tmp_path)
     before = processes(on, group("kube_node"))
@@ -21,6 +21,6 @@ def test_a_second_run_beside_a_busy_client(on, playbook, tmp_path):
     assert result.returncode == 0, result.stdout[-4000:]
     changes_nothing(result)
     assert restarted(before, processes(on, group("kube_node"))) == set()
-    print(f"a second run of {seconds:.1f} s beside {client.done} requests, {len(client.failed)} of which failed")
+    tell(f"a second run beside {client.done} requests", seconds, len(client.failed))
     assert client.done > 100
     assert client.failed == []

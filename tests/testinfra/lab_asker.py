@@ -44,10 +44,10 @@ class Asker(Repeating):
 
     :arg question: the command that asks.
     :arg good: the HTTP status of a good answer.
-    :arg tell: given what was lost, and the seconds that the client waited then with the number of requests that failed.
+    :arg tell: given what was lost, the seconds that the client waited then, and the number of requests that failed.
     """
 
-    def __init__(self, name: str, question: str, good: str, tell: Callable[[str, tuple[float, int]], None]) -> None:
+    def __init__(self, name: str, question: str, good: str, tell: Callable[[str, float, int], None]) -> None:
         super().__init__(name, f'code=$({question}); echo "$(date +%s.%N) $code"')
         self.good, self.tell = good, tell
         self.failed: list[str] = []
@@ -62,5 +62,5 @@ class Asker(Repeating):
         assert len(good) > 20, self.told[-2000:]
         last = float(answers[-1][0])  # of any kind: who gets no good answer any more waits until the end
         gap = max(later - sooner for sooner, later in itertools.pairwise([*good, last]))
-        self.tell(what, (gap, len(self.failed)))
+        self.tell(what, gap, len(self.failed))
         return gap

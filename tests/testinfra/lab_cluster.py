@@ -123,9 +123,15 @@ def units(name: str) -> list[str]:
 KEYED = [name for name in HOSTS if set(units(name)) - {"load-balancer", "virtual-address"}]
 
 
-def holders(on: Any, names: list[str] = BALANCERS) -> list[str]:
+def holders(on: Any, names: list[str] = BALANCERS, address: str = VIRTUAL_ADDRESS) -> list[str]:
     """Which of these hosts have the virtual address."""
-    return [name for name in names if f" {VIRTUAL_ADDRESS}/" in on(name).check_output("ip -brief address")]
+    return [name for name in names if f" {address}/" in on(name).check_output("ip -brief address")]
+
+
+def leader(kubectl: Any, unit: str) -> str:
+    """The host whose controller-manager or scheduler leads."""
+    identity = kubectl("-n", "kube-system", "get", "lease", unit, "-o", "jsonpath={.spec.holderIdentity}")
+    return identity.split("_")[0]
 
 
 def inventories(*more: str) -> list[str]:

@@ -45,9 +45,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     figures = [(name, value) for report in reports if report.when == "call" for name, value in report.user_properties]
     if figures:
-        terminalreporter.section("the longest a client waited for an answer")
+        terminalreporter.section("how long it took, or a client waited for an answer at the most")
     for what, (seconds, failed) in figures:
-        terminalreporter.write_line(f"{seconds:5.1f} s, {failed} requests failed: {what}")
+        asked = "" if failed is None else f", {failed} requests failed"
+        terminalreporter.write_line(f"{seconds:5.1f} s{asked}: {what}")
     if wanted := os.environ.get("HARDWAY_LAB_FAILURES"):
         with Path(wanted).open("a") as out:
             out.writelines(f"{line}\n" for line in said_of_failures(terminalreporter))
@@ -114,14 +115,26 @@ def healed(playbook: Callable[..., subprocess.CompletedProcess[str]]) -> Iterato
 
 
 @pytest.fixture
-def asking(record_property: Callable[[str, Any], None]) -> Iterator[Callable[..., Asker]]:
+def tell(record_property: Callable[[str, Any], None]) -> Callable[..., None]:
+    """A figure for the end of the run: what took how many seconds and, where a client asked, how many of its requests failed."""
+
+    def _tell(what: str, seconds: float, failed: int | None = None) -> None:
+        record_property(what, (seconds, failed))
+
+    return _tell
+
+
+@pytest.fixture
+def asking(tell: Callable[..., None]) -> Iterator[Callable[..., Asker]]:
     """Starts clients on hosts, which have asked for a while when it returns; they end with the test."""
     askers: list[Asker] = []
 
-    def _asking(name: str, url: str = BALANCED_API, *, reads: bool = False) -> Asker:
-        """reads: for what is in etcd, the node itself."""
-        question, good = (ask(url, f"/api/v1/nodes/{name}"), "200") if reads else (ask(url), "403")
-        askers.append(Asker(name, question, good, record_property))
+    def _asking(name: str, url: str = BALANCED_API, *, reads: bool = False, ready: bool = False) -> Asker:
+        """reads: for what is in etcd, the node itself; ready: whether the server says that it is ready."""
+        question, good = ask(url), "403"
+        if reads or ready:
+            question, good = ask(url, f"/api/v1/nodes/{name}" if reads else "/readyz"), "200"
+        askers.append(Asker(name, question, good, tell))
         askers[-1].start()
         time.sleep(ASKS_BEFORE)
         return askers[-1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from lab_cluster import await_whole, group, lab
@@ -12,6 +13,7 @@ ANSWERS_WITHIN = 8.0  # behind a balancer of each node's own (docs/nodes.md, doc
 READS_WITHIN = 20.0  # for what is in etcd, when most that may be lost is
 # Of what takes connections and says nothing: 6 s (docs/load-balancers.md), and a question that began before, which gives up after 3 s.
 HUNG_WITHIN = 9.0
+ENDED_WITHIN = 2.0  # of one that says before that it ends
 LOOKS_ON = 10  # a client goes on for so long
 NOTICES_WITHIN = 5  # after which no balancer may lead to a server that is not ready
 
@@ -28,19 +30,37 @@ def wait_without(name: str, asking: Any, playbook: Any, what: str, url: str, *ar
     return waited
 
 
-def leaves_out_who_is_not_ready(on: Any, playbook: Any, server: str, *arguments: str) -> None:
-    """Without its etcd member a server lives and is not ready: no connection of verify.yml leads to it."""
-    on(server).check_output("systemctl stop etcd")
-    end = time.monotonic() + NOTICES_WITHIN
+@contextlib.contextmanager
+def stopped(host: Any, unit: str) -> Iterator[None]:
+    """A unit is off for a while."""
+    host.check_output(f"systemctl stop {unit}")
     try:
-        while True:
-            began = time.monotonic()
-            result = playbook("playbooks/verify.yml", *arguments)
-            left_out = "led to no ready API server" not in result.stdout
-            if left_out or began > end:
-                break
+        yield
     finally:
-        on(server).check_output("systemctl start etcd")
-    assert left_out, result.stdout[-4000:]
-    assert result.returncode == 2
-    assert "is not ready" in result.stdout
+        host.check_output(f"systemctl start {unit}")
+
+
+def ends(host: Any, client: Any, what: str) -> None:
+    """An API server ends: no request of a client's fails."""
+    with stopped(host, "kube-apiserver"):
+        assert client.longest_wait(what, LOOKS_ON) < ENDED_WITHIN
+    assert client.failed == []
+
+
+def hangs(host: Any, client: Any, what: str) -> None:
+    """An API server takes connections and says nothing."""
+    host.check_output("systemctl kill --signal=STOP kube-apiserver")
+    try:
+        assert client.longest_wait(what, LOOKS_ON) < HUNG_WITHIN
+    finally:
+        host.check_output("systemctl kill --signal=CONT kube-apiserver")
+
+
+def leaves_out_who_is_not_ready(host: Any, client: Any, what: str) -> None:
+    """Without its etcd member an API server lives and is not ready: soon no connection of a client's that asks for that leads to it."""
+    with stopped(host, "etcd"):
+        assert client.longest_wait(what, LOOKS_ON) < HUNG_WITHIN
+        itself = "curl -s --max-time 5 -o /dev/null -w '%{http_code}' --cacert /etc/kubernetes/pki/ca.crt"
+        assert host.check_output(f"{itself} https://127.0.0.1:6443/readyz") == "500"
+    unready = [float(line.split()[0]) for line in client.failed]
+    assert not unready or unready[-1] - unready[0] < NOTICES_WITHIN, client.failed

@@ -1,9 +1,25 @@
-"""The control plane on three hosts that are no nodes, behind a pair of HAProxy: the other fully manual shape, from bare hosts."""
+"""Fully manual in two more shapes, both behind HAProxy on hosts of its own and both from bare hosts: three services together, and apart."""
 
 from __future__ import annotations
 
 import pytest
-from lab_cluster import MANAGERS, NAME, SERVERS, await_whole, changes_nothing, green, group, lab, roll_out, told
+from lab_cluster import (
+    LEADING,
+    MANAGERS,
+    NAME,
+    SERVERS,
+    await_whole,
+    changes_nothing,
+    green,
+    group,
+    holders,
+    lab,
+    leader,
+    roll_out,
+    through,
+    told,
+)
+from lab_losses import LOOKS_ON, WAITS_AT_MOST
 
 pytestmark = [
     pytest.mark.last,
@@ -11,56 +27,97 @@ pytestmark = [
         bool(set(MANAGERS) & set(SERVERS)), reason="for an inventory with managers on hosts of their own"
     ),
 ]
-ENDPOINT = "192.168.60.30:6443"
-EXTRA = told(
-    cluster_kube_controller_manager_group="kube_apiserver",
-    cluster_kube_scheduler_group="kube_apiserver",
-    # The managers' hosts are free in this shape.
-    cluster_load_balancer_group="kube_controller_manager",
-    load_balancer__kind="haproxy",
-    cluster_api_endpoint=ENDPOINT,
-)
-BALANCERS = group("kube_controller_manager")
+ADDRESS = "192.168.60.30"
+ENDPOINT = f"https://{ADDRESS}:6443"
+CONTROLLERS, SCHEDULERS, ETCD = group("kube_controller_manager"), group("kube_scheduler"), group("etcd")
 
 
-def test_it_is_built_and_a_second_run_changes_nothing(playbook, on):
-    """The three services on each of the three hosts, each asking the API server beside it, and nothing of a node."""
-    green(playbook, "playbooks/fully_manual.yml", "--check", *EXTRA)
-    for name in SERVERS + BALANCERS:
-        assert not on(name).file("/etc/kubernetes").exists
-    green(playbook, "playbooks/fully_manual.yml", *EXTRA)
-    for more in ([], ["--check"]):
-        changes_nothing(green(playbook, "playbooks/fully_manual.yml", *more, *EXTRA))
-    green(playbook, "playbooks/verify.yml", *EXTRA)
-    for name in SERVERS:
-        host = on(name)
-        for unit in ("kube-controller-manager", "kube-scheduler"):
-            assert host.service(unit).is_running
-            assert "server: https://127.0.0.1:6443" in host.check_output(f"cat /etc/kubernetes/{unit}/kubeconfig")
-        for unit in ("load-balancer", "kubelet", "containerd"):
-            assert not host.file(f"/etc/systemd/system/{unit}.service").exists
-    for name in BALANCERS:
-        units = on(name).check_output("ls /etc/systemd/system").split()
-        assert {"load-balancer.service", "virtual-address.service"} <= set(units)
-        assert not {"kube-controller-manager.service", "kubelet.service"} & set(units)
-    for name in group("kube_node"):
-        config = on(name).check_output("cat /etc/kubernetes/kubelet/kubeconfig")
-        assert f"server: https://{ENDPOINT}" in config
+class Shape:
+    """A cluster with its groups as a class below says, from bare hosts to bare hosts."""
+
+    groups: dict[str, str]
+    managing: dict[str, list[str]]
+    balancers: list[str]
+    asks: str  # where controller-managers and schedulers ask
+
+    @property
+    def extra(self) -> list[str]:
+        """What its user sets, as options of ansible-playbook."""
+        return told(load_balancer__kind="haproxy", cluster_api_endpoint=f"{ADDRESS}:6443", **self.groups)
+
+    def test_it_is_built_and_a_second_run_changes_nothing(self, playbook, on):
+        """Check mode leaves bare hosts bare; each service is where its group is, and nowhere else."""
+        everyone = dict.fromkeys(SERVERS + MANAGERS + ETCD)
+        green(playbook, "playbooks/fully_manual.yml", "--check", *self.extra)
+        for name in everyone:
+            assert not on(name).file("/etc/kubernetes").exists
+        green(playbook, "playbooks/fully_manual.yml", *self.extra)
+        for more in ([], ["--check"]):
+            changes_nothing(green(playbook, "playbooks/fully_manual.yml", *more, *self.extra))
+        green(playbook, "playbooks/verify.yml", *self.extra)
+        places = {"etcd": ETCD, "kube-apiserver": SERVERS, **self.managing}
+        places |= dict.fromkeys(("load-balancer", "virtual-address"), self.balancers)
+        places |= dict.fromkeys(("kubelet", "containerd", "kube-proxy", "flanneld"), [])
+        for name in everyone:
+            found = set(on(name).check_output("ls /etc/systemd/system").split())
+            wished = {unit for unit, names in places.items() if name in names}
+            assert {unit for unit in places if f"{unit}.service" in found} == wished, name
+            assert [unit for unit in wished if not on(name).service(unit).is_running] == []
+
+    def test_where_they_ask(self, on):
+        """Nodes at the address that the balancers share."""
+
+        def asks(part: str, names: list[str]) -> set[str]:
+            look = f"sed -n 's/ *server: //p' /etc/kubernetes/{part}/kubeconfig"
+            return {on(name).check_output(look) for name in names}
+
+        assert asks("kubelet", group("kube_node")) == {ENDPOINT}
+        for unit, names in self.managing.items():
+            assert asks(unit, names) == {self.asks}
+
+    @pytest.mark.parametrize("what", ["address", "server", "member", *LEADING])
+    def test_a_host_is_lost(self, playbook, kubectl, asking, on, what):
+        """The holder of the address, an API server's, a member's, and the host of who leads: new pods run all the same."""
+        if what == "address":
+            (lost,) = holders(on, self.balancers, ADDRESS)
+        elif what in LEADING:
+            lost = leader(kubectl, what)
+            assert lost in self.managing[what]
+        else:
+            lost = {"server": SERVERS, "member": ETCD}[what][0]
+        client = asking(group("worker")[0], ENDPOINT)
+        lab("stop", lost)
+        try:
+            roll_out(through(kubectl, next(name for name in SERVERS if name != lost)), f"lost-{what}")
+            waited = client.longest_wait(f"{type(self).__name__[4:]}: {what}'s host lost", LOOKS_ON)
+        finally:
+            lab("start", lost)
+        assert waited < WAITS_AT_MOST
+        # Till then an API server that starts answers, and knows nobody's rights yet.
+        await_whole(playbook, *self.extra)
+
+    def test_it_is_taken_away_again(self, playbook):
+        """Bare hosts, for the next one."""
+        green(playbook, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "-e", "reset_data=true", *self.extra)
 
 
-@pytest.mark.parametrize("lost", [SERVERS[0], group("etcd")[0], *BALANCERS[:1]])
-def test_one_of_its_hosts_lost(playbook, kubectl, lost):
-    """New pods still run; with power again all is well."""
-    context = f"{NAME}-{next(name for name in SERVERS if name != lost)}"
-    lab("stop", lost)
-    try:
-        roll_out(lambda *words: kubectl("--context", context, *words), f"lost-{lost}")
-    finally:
-        lab("start", lost)
-    # Till then an API server that starts answers, and knows nobody's rights yet.
-    await_whole(playbook, *EXTRA)
+class TestThreeHostsWithThreeServices(Shape):
+    """Controller-managers and schedulers ask the API server beside them; what were the controller-managers' hosts balance."""
+
+    groups = {
+        "cluster_kube_controller_manager_group": "kube_apiserver",
+        "cluster_kube_scheduler_group": "kube_apiserver",
+        "cluster_load_balancer_group": "kube_controller_manager",
+    }
+    managing = dict.fromkeys(LEADING, SERVERS)
+    balancers = CONTROLLERS
+    asks = "https://127.0.0.1:6443"
 
 
-def test_it_is_taken_away_again(playbook):
-    """The last one leaves bare hosts."""
-    green(playbook, "playbooks/reset.yml", "-e", f"reset_confirm={NAME}", "-e", "reset_data=true", *EXTRA)
+class TestAllApart(Shape):
+    """Controller-managers and schedulers reach the API through the balancers, three of them, beside members of etcd."""
+
+    groups = {"cluster_load_balancer_group": "etcd"}
+    managing = dict(zip(LEADING, (CONTROLLERS, SCHEDULERS), strict=True))
+    balancers = ETCD
+    asks = ENDPOINT

@@ -54,9 +54,11 @@ class Client(threading.Thread):
         self.address = HOSTVARS[SERVERS[0]]["ansible_host"]
         self.ended = threading.Event()
         self.good: list[float] = []
+        self.asked = 0
 
     def run(self) -> None:
         while not self.ended.is_set():
+            self.asked += 1
             connection = http.client.HTTPSConnection(self.address, 6443, timeout=3, context=self.context)
             try:
                 connection.request("GET", "/api/v1/namespaces/default/configmaps/keepsake")
@@ -153,7 +155,7 @@ def test_what_left_one_group_only_is_told(playbook, more):
     assert f"{SERVERS[0]}: has the unit kube-scheduler, and is not in the group elsewhere" in said
 
 
-def test_two_more_make_it_a_stacked_one(playbook, kubectl, more, on, tmp_path):
+def test_two_more_make_it_a_stacked_one(playbook, kubectl, more, on, tell, tmp_path):
     """Nothing is lost, nothing restarted but the balancer that learns of them, and the API never stops answering."""
     before = processes(on, SERVERS)
     client = Client(tmp_path)
@@ -163,7 +165,7 @@ def test_two_more_make_it_a_stacked_one(playbook, kubectl, more, on, tmp_path):
     assert max(len(listed) for listed in learners.seen) == 1, learners.seen
     assert len(set().union(*learners.seen)) == len(NEW), learners.seen
     longest = client.longest()
-    print(f"while the cluster grew a client waited {longest:.1f} s at the most")
+    tell("a single host becomes three", longest, client.asked - len(client.good))
     assert longest < ANSWERS_WITHIN
     assert restarted(before, processes(on, SERVERS)) <= {(SERVERS[0], "load-balancer")}
     listing = on(SERVERS[0]).check_output(f"{ETCDCTL} member list -w json")
