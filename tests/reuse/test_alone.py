@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 
+import pytest
 import yaml
 from lab_cluster import changed, changes_nothing, green, lab
 from lab_elsewhere import FIFTH, FIRST_THREE, FOURTH, ON_BARE_HOSTS
@@ -87,6 +88,7 @@ class TestEtcd:
         finally:
             lab("start", STORE[0])
 
+    @pytest.mark.long
     def test_it_grows_and_shrinks(self, elsewhere, on):
         """Two more hosts in its group join; taken out of etcd, cleaned and out of the group, they leave it as it was."""
         play = functools.partial(elsewhere.play, "store")

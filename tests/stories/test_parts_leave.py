@@ -112,9 +112,8 @@ def test_one_that_lives(on, playbook, kubectl, asking, lost):
 
 @pytest.mark.parametrize("lost", APART[1::2] or APART)
 def test_one_that_is_dead(on, playbook, kubectl, asking, lost):
-    """It is gone from whatever knew it; with power again a run makes it a new host. Of the balancers, one without the address."""
-    if lost in BALANCERS and VIRTUAL_ADDRESS:
-        lost = next(name for name in BALANCERS if name != holders(on)[0])
+    """It is gone from whatever knew it; with power again a run makes it a new host. Of the balancers, the one with the address."""
+    lost = who(on, lost)
     lab("stop", lost)
     try:
         client = asking(group("worker")[0])

@@ -23,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "first: wants hosts without a cluster, and leaves one to other tests")
     config.addinivalue_line("markers", "late: leaves the cluster as it was and more packages, which others would find")
     config.addinivalue_line("markers", "last: leaves no cluster to other tests")
+    config.addinivalue_line("markers", "long: not in `make test`; another scenario has it")
     config.addinivalue_line(
         "markers", "bare: wants hosts without a cluster, such as those just reset, and leaves them so"
     )
