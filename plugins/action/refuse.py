@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.sentences import by_sentence
 
 
 class ActionModule(ActionBase):
@@ -21,7 +22,6 @@ class ActionModule(ActionBase):
         if findings:
             untouched = self._task.args.get("untouched") or "Nothing was changed on any host."
             lines = ["%s. %s" % (self._task.args["what"], untouched)]
-            for host, sentences in sorted(findings.items()):
-                lines += ["- %s%s" % (host + ": " if host else "", sentence) for sentence in sentences]
+            lines += ["- " + line for line in by_sentence(findings)]
             result.update(failed=True, msg="\n".join(lines))
         return result

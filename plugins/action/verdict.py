@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.plugin_utils.sentences import by_sentence
 
 
 class ActionModule(ActionBase):
@@ -22,10 +23,7 @@ class ActionModule(ActionBase):
                 "did not answer, so nothing of it was checked. Bring it up, or take it out of the inventory."
             ]
         findings = {host: sentences for host, sentences in findings.items() if sentences}
-        lines = summary(args["cluster_name"], hosts, cluster)
-        lines += [
-            "%s%s" % (host + ": " if host else "", sentence) for host in sorted(findings) for sentence in findings[host]
-        ]
+        lines = summary(args["cluster_name"], hosts, cluster) + by_sentence(findings)
         result.update(changed=False, findings=findings, summary=lines, failed=bool(findings))
         result["msg"] = "\n".join(lines)
         if not findings:

@@ -3,68 +3,61 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parents[3]
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+from ansible_runs import ansible_playbook, one_line, refused
 
 
 def run(*arguments: str, playbook: str = "site.yml", inventory: str = "stacked") -> str:
-    """Run a playbook on a sample inventory and give its output on one line; it must fail without touching a host."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    result = subprocess.run(
-        [str(PLAYBOOK), "-i", f"inventory/{inventory}", playbook, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        env=environment,
-    )
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert "UNREACHABLE" not in result.stdout
-    assert "Compare the host with what is wished" not in result.stdout  # the first task that touches a host
-    return re.sub(r"\s+", " ", result.stdout + result.stderr)
+    """What a playbook says to a sample inventory that it refuses."""
+    return refused("-i", f"inventory/{inventory}", playbook, *arguments)
 
 
-@pytest.mark.parametrize(
-    ("extra", "words"),
-    [
-        ("cluster_pod_cidr: 10.244.0.0", ["cluster_pod_cidr", "is no network in CIDR notation"]),
-        ("cluster_dns__upstream: 10.0.0.53", ["cluster_dns__upstream is a text where a list is expected"]),
-        ("cluster_pod_cidr: 10.96.128.0/17", ["cluster_pod_cidr", "cluster_service_cidr", "overlap"]),
-        ("cluster_pod_cidr: 192.168.0.0/16", ["holds the address 192.168.60.11 of cp1"]),
-        ("cluster_version: 1.22.0", ["cluster_version 1.22.0 is not supported", "1.36"]),
-        ("cluster_api_endpoint: nowhere", ["cluster_api_endpoint", "is not host:port"]),
-        (
-            "load_balancer__kind: haproxy",
-            ["the group load_balancer has 0 hosts", "wants two or more", "wants cluster_api_endpoint"],
-        ),
-        ("load_balancer__kind: external", ["wants cluster_api_endpoint, the host:port of your balancer. Set it."]),
-        ("kubelet__confg: {}", ["kubelet__confg is no variable of any role", "Did you mean kubelet__config?"]),
-        ("kube_proxy__mode: userspace", ["kube_proxy__mode", "nftables"]),
-        ("host__minimum_memory_mb: plenty", ["host__minimum_memory_mb", "int"]),
-        ("cluster_etcd_group: stores", ["the group stores is missing or empty"]),
-        ("cluster_etcd_group: worker", ["has 2 members, an even number"]),
-    ],
-)
-def test_a_wrong_value_names_variable_and_mend(extra, words):
-    """One wrong variable, one sentence."""
-    output = run("-e", "{" + extra + "}")
-    for word in words:
-        assert word in output
+# Each of these is one wrong value in an inventory that is right otherwise. A run takes several, which do not touch one another.
+WRONG = [
+    {
+        "cluster_pod_cidr: 10.244.0.0": ["cluster_pod_cidr '10.244.0.0' is no network in CIDR notation"],
+        "cluster_dns__upstream: 10.0.0.53": ["cluster_dns__upstream is a text where a list is expected"],
+        "cluster_version: 1.22.0": ["cluster_version 1.22.0 is not supported; these are: 1.34, 1.35, 1.36"],
+        "cluster_api_endpoint: nowhere": ["cluster_api_endpoint 'nowhere' is not host:port"],
+        "kubelet__confg: {}": ["kubelet__confg is no variable of any role. Did you mean kubelet__config?"],
+        "kube_proxy__mode: userspace": ["value of kube_proxy__mode must be one of: nftables, iptables, ipvs"],
+        "host__minimum_memory_mb: plenty": ["argument 'host__minimum_memory_mb' is of type str"],
+        "cluster_etcd_group: stores": ["the group stores is missing or empty"],
+    },
+    {
+        "cluster_pod_cidr: 10.96.128.0/17": ["cluster_pod_cidr 10.96.128.0/17 and cluster_service_cidr", "overlap"],
+        "load_balancer__kind: haproxy": [
+            "the group load_balancer has 0 hosts",
+            "wants two or more",
+            "wants cluster_api_endpoint",
+        ],
+        "cluster_etcd_group: worker": ["the group worker has 2 members, an even number"],
+    },
+    {
+        "cluster_pod_cidr: 192.168.0.0/16": ["holds the address 192.168.60.11 of cp1"],
+        "load_balancer__kind: external": ["wants cluster_api_endpoint, the host:port of your balancer. Set it."],
+    },
+]
 
 
-def test_all_findings_come_in_one_message():
-    """Three mistakes, one run."""
-    output = run("-e", "{cluster_pod_cidr: nonsense, cluster_version: 2.0.0, etcd__quotta_mb: 3}")
-    for word in ("cluster_pod_cidr", "cluster_version", "Did you mean etcd__quota_mb?"):
-        assert word in output
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_value_names_variable_and_mend(wrong):
+    """All findings come in one message, each once, with all hosts that it is true of."""
+    output = run("-e", "{" + ", ".join(wrong) + "}")
+    for extra, words in wrong.items():
+        for word in words:
+            assert word in output, extra
+
+
+def test_what_is_true_of_all_hosts_is_said_once():
+    """However many there are; and what is of no host has none."""
+    said = run("-e", "{cluster_version: 2.0.0, cluster_pod_cidr: nonsense}").partition("fatal: ")[0]
+    assert said.count("cluster_version 2.0.0 is not supported") == 1
+    assert "- cp1, cp2, cp3, worker1, worker2: cluster_version 2.0.0 is not supported" in said
+    assert "- cluster_pod_cidr 'nonsense' is no network" in said
 
 
 @pytest.mark.parametrize("limit", [[], ["--limit", "worker3"]])
@@ -95,7 +88,7 @@ def test_a_worker_that_is_newer_than_the_api_servers(tmp_path):
     extra = tmp_path / "more.yml"
     older = ", ".join(f"{host}: {{cluster_version: 1.35.4}}" for host in ("cp1", "cp2", "cp3"))
     extra.write_text(f"all: {{hosts: {{{older}}}}}\n")
-    assert "worker1: cluster_version 1.36.3 is newer than 1.35.4 on cp1" in run("-i", str(extra))
+    assert "worker1, worker2: cluster_version 1.36.3 is newer than 1.35.4 on cp1" in run("-i", str(extra))
 
 
 def test_both_families_on_half_of_what_they_need(tmp_path):
@@ -212,14 +205,15 @@ def key_pair(folder: Path) -> tuple[str, str]:
     ("change", "words"),
     [
         (
-            {"kube_apiserver__etcd_endpoints": ["10.0.0.9:2379"]},
-            ["holds '10.0.0.9:2379', which is not https://host:port"],
+            {"kube_apiserver__etcd_endpoints": ["10.0.0.9:2379"], "kube_apiserver__etcd_certificate": ""},
+            ["holds '10.0.0.9:2379', which is not https://host:port", "kube_apiserver__etcd_certificate is empty"],
         ),
         ({"kube_apiserver__etcd_endpoints": "10.0.0.9"}, ["kube_apiserver__etcd_endpoints", "list"]),
+        (
+            {"kube_apiserver__etcd_ca": "x", "kube_apiserver__etcd_key": "x"},
+            ["kube_apiserver__etcd_ca holds no certificate", "are no client's: the key is none"],
+        ),
         ({"kube_apiserver__etcd_endpoints": []}, ["the group nobody is missing or empty", "names no members"]),
-        ({"kube_apiserver__etcd_ca": "x"}, ["kube_apiserver__etcd_ca holds no certificate"]),
-        ({"kube_apiserver__etcd_certificate": ""}, ["kube_apiserver__etcd_certificate is empty"]),
-        ({"kube_apiserver__etcd_key": "x"}, ["are no client's: the key is none"]),
         ({"cluster_etcd_group": "etcd"}, ["the group etcd holds etcd1, etcd2, etcd3", "Empty the one or the other"]),
     ],
 )
@@ -254,7 +248,6 @@ def test_a_virtual_address_that_is_a_hosts_own():
 
 def look_here(folder: Path, inventory: str, host: str, **variables: object) -> str:
     """What is said of a host when this machine stands for it: it is looked at, refused, and nothing is changed on it."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     here = {
         "ansible_connection": "local",
         "ansible_become": False,
@@ -262,9 +255,8 @@ def look_here(folder: Path, inventory: str, host: str, **variables: object) -> s
     }
     path = folder / "here.json"
     path.write_text(json.dumps({"all": {"hosts": {host: {**here, **variables}}}}))
-    command = [str(PLAYBOOK), "-i", f"inventory/{inventory}", "-i", str(path), "site.yml", "--limit", host]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment)
-    output = re.sub(r"\s+", " ", result.stdout + result.stderr)
+    result = ansible_playbook("-i", f"inventory/{inventory}", "-i", path, "site.yml", "--limit", host)
+    output = one_line(result)
     assert result.returncode == 2, output
     assert "Some hosts are not fit for Kubernetes" in output
     assert "changed=0" in output

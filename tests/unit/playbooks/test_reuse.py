@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from ansible_runs import REPOSITORY, ansible_playbook, refused
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 SAMPLE = REPOSITORY / "tests" / "reuse" / "repository"
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+# The checkout is its collection.
+THERE: Any = {"cwd": SAMPLE, "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections")}
 GROUPS = yaml.safe_load((SAMPLE / "plant" / "groups.yml").read_text())
 PLANT = {"brain1", "brain2", "brain3", "hand1"}
 BRAINS = PLANT - {"hand1"}
 
 
-def ansible(*arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """ansible-playbook with the checkout as its collection, and nothing of the caller's settings."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    environment["ANSIBLE_COLLECTIONS_PATH"] = str(REPOSITORY / ".collections")
-    environment["HOME"] = str(home or environment["HOME"])
-    return subprocess.run(
-        [str(PLAYBOOK), *arguments], capture_output=True, text=True, check=False, cwd=SAMPLE, env=environment
-    )
-
-
-def plays(*arguments: str) -> list[set[str]]:
-    """The hosts of each play."""
-    result = ansible("--list-hosts", *arguments)
-    assert result.returncode == 0, result.stderr
-    blocks = re.findall(r"hosts \(\d+\):((?:\n      \S+)*)", result.stdout)
-    return [set(block.split()) for block in blocks]
-
-
-def refused(*arguments: str, home: Path | None = None) -> str:
-    """What a run says that stops before it touches a host, on one line."""
-    result = ansible(*arguments, home=home)
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert "UNREACHABLE" not in result.stdout
-    return re.sub(r"\s+", " ", result.stdout + result.stderr)
+def plays(*arguments: str) -> dict[str, list[set[str]]]:
+    """By playbook, the hosts of each play."""
+    done = ansible_playbook("--list-hosts", *arguments, **THERE)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for told in done.stdout.split("playbook: ")[1:]:
+        blocks = re.findall(r"hosts \(\d+\):((?:\n      \S+)*)", told)
+        found[told.split()[0]] = [set(block.split()) for block in blocks]
+    return found
 
 
 # ---- every group renamed ----
@@ -51,24 +35,24 @@ def refused(*arguments: str, home: Path | None = None) -> str:
 RENAMED = ["-i", "plant/hosts.yml", "-e", "@plant/groups.yml"]
 
 
-def test_the_site_playbook_is_about_the_renamed_groups():
+PLAYBOOKS = [f"hardway.kubernetes.{path.stem}" for path in sorted((REPOSITORY / "playbooks").glob("*.yml"))]
+
+
+def test_all_playbooks_are_about_the_renamed_groups():
     """The other cluster's hosts, in groups of the usual names, are in no play."""
-    assert plays(*RENAMED, "hardway.kubernetes.site") == [PLANT, BRAINS, BRAINS, PLANT, PLANT]
+    found = plays(*RENAMED, *PLAYBOOKS)
+    assert len(found) == len(PLAYBOOKS) >= 8
+    assert {name for name, hosts in found.items() if set().union(*hosts) != PLANT} == set()
+    (site,) = (hosts for name, hosts in found.items() if name.endswith("site") or name.endswith("site.yml"))
+    assert site == [PLANT, BRAINS, BRAINS, PLANT, PLANT]
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted((REPOSITORY / "playbooks").glob("*.yml"))])
-def test_no_play_is_about_a_group_of_the_usual_name(name):
-    """Whatever the playbook: with all names given, no other host is in it."""
-    found = plays(*RENAMED, f"hardway.kubernetes.{name}")
-    assert found
-    assert set().union(*found) == PLANT
-
-
-@pytest.mark.parametrize("name", ["site", "verify", "reset"])
-def test_limit_takes_the_inventorys_own_names(name):
+@pytest.mark.parametrize(("limit", "hosts"), [("hand1", {"hand1"}), ("plant_store", BRAINS)])
+def test_limit_takes_the_inventorys_own_names(limit, hosts):
     """Of hosts and of groups."""
-    for limit, hosts in (("hand1", {"hand1"}), ("plant_store", BRAINS)):
-        assert set().union(*plays(*RENAMED, "--limit", limit, f"hardway.kubernetes.{name}")) == hosts
+    found = plays(*RENAMED, "--limit", limit, *(f"hardway.kubernetes.{name}" for name in ("site", "verify", "reset")))
+    assert len(found) == 3
+    assert [set().union(*one) for one in found.values()] == [hosts] * 3
 
 
 def test_names_as_variables_of_an_imported_playbook(tmp_path):
@@ -76,14 +60,16 @@ def test_names_as_variables_of_an_imported_playbook(tmp_path):
     wrapper = tmp_path / "plant.yml"
     play = {"name": "The plant", "ansible.builtin.import_playbook": "hardway.kubernetes.site", "vars": GROUPS}
     wrapper.write_text(yaml.safe_dump([play]))
-    assert plays("-i", "plant/hosts.yml", str(wrapper)) == [PLANT, BRAINS, BRAINS, PLANT, PLANT]
+    (found,) = plays("-i", "plant/hosts.yml", str(wrapper)).values()
+    assert found == [PLANT, BRAINS, BRAINS, PLANT, PLANT]
 
 
 def test_a_pair_of_balancers_under_another_name(tmp_path):
     """All six groups have names."""
     more = tmp_path / "more.yml"
     more.write_text("all: {children: {plant_doors: {hosts: {door1: {}, door2: {}}}}}\n")
-    assert plays(*RENAMED, "-i", str(more), "hardway.kubernetes.site")[0] == PLANT | {"door1", "door2"}
+    (found,) = plays(*RENAMED, "-i", str(more), "hardway.kubernetes.site").values()
+    assert found[0] == PLANT | {"door1", "door2"}
 
 
 @pytest.mark.parametrize("name", ["site", "reset", "remove_node"])
@@ -94,9 +80,8 @@ def test_names_in_the_inventory_are_told(name, tmp_path):
     inventory.write_text(text)
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "all.yml").write_text("{cluster_name: plant, cluster_etcd_group: stores}\n")
-    output = refused(
-        "-i", str(inventory), f"hardway.kubernetes.{name}", "-e", "reset_confirm=plant", "-e", "remove_hosts=etcd1"
-    )
+    told = ["-e", "reset_confirm=plant", "-e", "remove_hosts=etcd1"]
+    output = refused("-i", inventory, f"hardway.kubernetes.{name}", *told, **THERE)
     assert "etcd1, etcd2, etcd3: in the cluster's groups, but in none of the playbook's plays" in output
     assert "tell them with -e or with vars of import_playbook" in output
 
@@ -110,7 +95,8 @@ def test_a_name_in_the_inventory_that_only_api_servers_have_is_told(name, tmp_pa
     (tmp_path / "hosts.yml").write_text(text)
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "all.yml").write_text("{cluster_name: plant, cluster_kube_apiserver_group: masters}\n")
-    result = ansible("-i", str(tmp_path / "hosts.yml"), f"hardway.kubernetes.{name}", "-e", "remove_hosts=worker2")
+    told = ["-e", "remove_hosts=worker2"]
+    result = ansible_playbook("-i", tmp_path / "hosts.yml", f"hardway.kubernetes.{name}", *told, **THERE)
     assert result.returncode not in (0, 2)
     assert "no host in the group kube_apiserver" in re.sub(r"\s+", " ", result.stderr)
 
@@ -118,7 +104,7 @@ def test_a_name_in_the_inventory_that_only_api_servers_have_is_told(name, tmp_pa
 @pytest.mark.parametrize("name", ["site", "verify", "reset", "remove_node"])
 def test_an_inventory_with_none_of_the_groups(name):
     """A playbook that would do nothing says so."""
-    result = ansible("-i", "store/hosts.yml", f"hardway.kubernetes.{name}")
+    result = ansible_playbook("-i", "store/hosts.yml", f"hardway.kubernetes.{name}", **THERE)
     assert result.returncode not in (0, 2)
     words = re.sub(r"\s+", " ", result.stderr)
     assert "the inventory has none of the groups kube_apiserver, etcd," in words
@@ -132,7 +118,7 @@ def alone(folder: Path, role: str, **variables: object) -> str:
     playbook = folder / "alone.yml"
     play = {"hosts": "boxes", "gather_facts": False, "roles": [f"hardway.kubernetes.{role}"]}
     playbook.write_text(yaml.safe_dump([play]))
-    return refused("-i", "boxes/hosts.yml", str(playbook), "-e", json.dumps(variables), home=folder)
+    return refused("-i", "boxes/hosts.yml", playbook, "-e", json.dumps(variables), HOME=str(folder), **THERE)
 
 
 @pytest.mark.parametrize(

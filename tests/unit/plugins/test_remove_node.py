@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_runs import ansible_playbook, one_line
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 OFF = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_host": "127.0.0.1"}
 
@@ -55,19 +51,15 @@ class Cluster:
         self.inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": more}}))
 
     def run(self, *arguments: str) -> SimpleNamespace:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        command = [PLAYBOOK, "-i", "inventory/stacked", "-i", self.inventory, "playbooks/remove_node.yml", *arguments]
-        result = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env=environment, timeout=900
-        )
-        output = re.sub(r"\s+", " ", result.stdout + result.stderr)
+        inventories = ["-i", "inventory/stacked", "-i", self.inventory]
+        result = ansible_playbook(*inventories, "playbooks/remove_node.yml", *arguments)
         recap = result.stdout.partition("PLAY RECAP")[2]
         changes = {
             line.split()[0]: int(line.split("changed=")[1].split()[0])
             for line in recap.splitlines()
             if "changed=" in line
         }
-        return SimpleNamespace(code=result.returncode, output=output, changed=sum(changes.values()))
+        return SimpleNamespace(code=result.returncode, output=one_line(result), changed=sum(changes.values()))
 
 
 @pytest.fixture

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_runs import REPOSITORY, green
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 SHOWN = (
     "dict(__cluster__components"
     " | zip(query('ansible.builtin.vars', *(__cluster__components | hardway.kubernetes.role_variables('component')))))"
@@ -38,16 +35,7 @@ def made(inventory: Path, folder: Path, pki: Any, leaving: list[str]) -> dict[st
     tasks.append({**write, "run_once": True})
     play = {"hosts": hosts, "gather_facts": False, "vars": variables, "tasks": tasks}
     (folder / "render.yml").write_text(json.dumps([play]))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(folder / "render.yml")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    green("-i", inventory, folder / "render.yml")
     found = json.loads(path.read_text())
     for told in found.values():
         for component in told["components"].values():  # whom a gate asks first does not matter
@@ -133,16 +121,7 @@ def told(folder: Path, expression: str, leaving: list[str], **variables: Any) ->
     (folder / "told.yml").write_text(
         json.dumps([{"hosts": "cp1", "gather_facts": False, "vars": wish, "tasks": tasks}])
     )
-    inventories = ["-i", "inventory/external_etcd", "-i", str(folder / "more.yml")]
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), *inventories, str(folder / "told.yml")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        env={key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    green("-i", "inventory/external_etcd", "-i", folder / "more.yml", folder / "told.yml")
     return json.loads(path.read_text())
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_runs import REPOSITORY, green
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 SHOWN = {
     "settings": "__host__settings",
     "kubelet": "(__kubelet__files | selectattr('path', 'search', 'kubelet/config.yaml') | first).content | from_yaml",
@@ -46,16 +43,8 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "load_balancer__kind": "nginx",
         "host__packages": ["nfs-common", "jq"],
     }
-    result = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory/balanced", str(folder / "render.yml")]
-        + ["-e", json.dumps({**variables, "ansible_python_interpreter": sys.executable, "ansible_become": False})],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        env={key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    here = {"ansible_python_interpreter": sys.executable, "ansible_become": False}
+    green("-i", "inventory/balanced", folder / "render.yml", "-e", json.dumps({**variables, **here}))
     return request.param, {name: json.loads((folder / f"{name}.json").read_text()) for name in ("cp1", "lb1")}
 
 

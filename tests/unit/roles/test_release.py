@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import yaml
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import upstream
-
-REPOSITORY = Path(__file__).resolve().parents[3]
+from ansible_runs import REPOSITORY, green
 
 
 def removed(folder: Path) -> str:
@@ -32,17 +30,7 @@ def removed(folder: Path) -> str:
     }
     path = folder.parent / "remove.yml"
     path.write_text(yaml.safe_dump([play]))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    result = subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        env=environment,
-    )
-    assert result.returncode == 0, result.stdout
-    found = re.search(r"changed=(\d+)", result.stdout)
+    found = re.search(r"changed=(\d+)", green("-i", "localhost,", path))
     assert found
     return found.group(1)
 

@@ -20,6 +20,18 @@ def test_all_findings_stand_in_one_message(host: SimpleNamespace) -> None:
     assert "w1" not in result["findings"]
 
 
+def test_what_is_true_of_many_hosts_is_said_once(host: SimpleNamespace) -> None:
+    findings = {"cp3": ["three."], "cp2": ["both.", "two."], "cp1": ["one.", "both."], "": ["both."]}
+    result = host.run_action("refuse", {"what": "x", "findings": findings})
+    assert result["msg"].splitlines()[1:] == [
+        "- both.",
+        "- cp1: one.",
+        "- cp1, cp2: both.",
+        "- cp2: two.",
+        "- cp3: three.",
+    ]
+
+
 def test_without_findings_the_run_goes_on(host: SimpleNamespace) -> None:
     for findings in ({}, {"cp1": []}, None):
         result = host.run_action("refuse", {"what": "x", "findings": findings})
