@@ -226,7 +226,6 @@ service_rules:
 
 import os
 import shutil
-import ssl
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -235,6 +234,7 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 from ansible_collections.hardway.kubernetes.plugins.module_utils.service_rules import RULES_SPEC, Rules
 from ansible_collections.hardway.kubernetes.plugins.module_utils.systemd import units, written
+from ansible_collections.hardway.kubernetes.plugins.module_utils.x509 import not_after
 
 DAY = 86400
 
@@ -285,12 +285,13 @@ class Check:
         least = None
         given = self.wish["given_certificates"]
         for path in self.wish["certificates"] + list(given):
-            code, out, error = self.module.run_command(["openssl", "x509", "-in", path + ".crt", "-noout", "-enddate"])
-            if code != 0:
+            try:
+                end = not_after(_text(path + ".crt"))
+            except (OSError, ValueError):
                 mend = "written" if path in given else "issued"
                 self.findings.append("%s.crt is missing or unreadable. Run site.yml to have it %s." % (path, mend))
                 continue
-            days = int((ssl.cert_time_to_seconds(out.strip().split("=", 1)[1]) - time.time()) // DAY)
+            days = int((end - time.time()) // DAY)
             least = days if least is None else min(least, days)
             if days < self.wish["minimum_days"]:
                 mend = "Run site.yml with the tag certificates to have it renewed, then without tags."

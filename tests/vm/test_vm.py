@@ -20,6 +20,7 @@ from lab_cluster import (
     ROLLED_OUT_WITHIN,
     SERVERS,
     await_leader,
+    await_servers,
     await_whole,
     changed,
     changes_nothing,
@@ -193,6 +194,7 @@ def test_one_host_is_lost(kubectl, playbook):
         roll_out(others, "while-one-is-off")
     finally:
         lab("start", lost)
+    await_servers(kubectl)
     await_whole(playbook)
 
 
@@ -205,6 +207,7 @@ class TestPowerCut:
         kubectl("create", "configmap", "before-the-cut", "--from-literal=kept=yes")
         lab("stop", "--all")
         lab("start", "--all")
+        await_servers(kubectl)
         await_whole(playbook)
 
     def test_what_was_written_is_there(self, kubectl):

@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.hardway.kubernetes.plugins.filter.to_unit import to_unit
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 
 def run(host: SimpleNamespace, **more: Any) -> dict[str, Any]:
@@ -102,35 +106,41 @@ def test_a_slow_host_may_be_given_longer(host: SimpleNamespace, monkeypatch: pyt
     assert waited == [(5, 5), (30, 30)]
 
 
+def ending(days: int) -> str:
+    """A certificate that ends after so many days and an hour."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "etcd")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1).not_valid_before(now - timedelta(days=9))
+    made = builder.not_valid_after(now + timedelta(days=days, hours=1)).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
 @pytest.mark.parametrize(
     ("days", "words"),
     [(100, None), (14, None), (13, "ends in 13 days"), (0, "ends in 0 days"), (-3, "has expired 3 days ago")],
 )
-def test_certificates(host: SimpleNamespace, commands: Any, days: int, words: str | None) -> None:
-    end = datetime.now(UTC) + timedelta(days=days, hours=1)
-    commands.answers = {"openssl x509": (0, f"notAfter={end:%b %d %H:%M:%S %Y} GMT\n", "")}
-    result = run(host, certificates=["/etc/etcd/pki/server"], minimum_days=14)
+def test_certificates(host: SimpleNamespace, tmp_path: Path, days: int, words: str | None) -> None:
+    (tmp_path / "server.crt").write_text(ending(days))
+    result = run(host, certificates=[str(tmp_path / "server")], minimum_days=14)
     assert result["certificate_days"] == days
     if words is None:
         assert result["findings"] == []
     else:
-        assert "/etc/etcd/pki/server.crt " + words in result["findings"][0]
+        assert f"{tmp_path}/server.crt {words}" in result["findings"][0]
         assert "tag certificates" in result["findings"][0]
 
 
-def test_a_certificate_that_the_inventory_gives_is_renewed_there(host: SimpleNamespace, commands: Any) -> None:
-    end = datetime.now(UTC) + timedelta(days=3, hours=1)
-    commands.answers = {"openssl x509": (0, f"notAfter={end:%b %d %H:%M:%S %Y} GMT\n", "")}
-    (found,) = run(host, given_certificates={"/pki/etcd-given": "kube_apiserver__etcd_certificate"})["findings"]
+def test_a_certificate_that_the_inventory_gives_is_renewed_there(host: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "given.crt").write_text(ending(3))
+    given = {str(tmp_path / "given"): "kube_apiserver__etcd_certificate"}
+    (found,) = run(host, given_certificates=given)["findings"]
     assert found == (
-        "/pki/etcd-given.crt ends in 3 days. Put a newer one and its key into the inventory "
+        f"{tmp_path}/given.crt ends in 3 days. Put a newer one and its key into the inventory "
         "(kube_apiserver__etcd_certificate), then run site.yml."
     )
 
 
-def test_the_certificate_that_ends_first_counts_and_real_openssl_is_understood(
-    host: SimpleNamespace, tls: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_the_certificate_that_ends_first_counts(host: SimpleNamespace, tls: SimpleNamespace, tmp_path: Path) -> None:
     shutil.copy(tls.server_crt, tmp_path / "leaf.crt")
     shutil.copy(tls.ca, tmp_path / "ca.crt")
     assert run(host, certificates=[str(tmp_path / "ca"), str(tmp_path / "leaf")])["certificate_days"] == 29
