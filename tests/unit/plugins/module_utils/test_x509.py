@@ -61,8 +61,9 @@ def test_the_first_of_a_chain_counts() -> None:
         "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
         "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
         "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n",
-        pem(datetime(2030, 1, 1, tzinfo=UTC)).replace("\n", "", 1)[:200] + "\n-----END CERTIFICATE-----\n",
+        pem(datetime(2030, 1, 1, tzinfo=UTC))[:200] + "\n-----END CERTIFICATE-----\n",
     ],
+    ids=["empty", "words", "end before begin", "no base64", "nothing", "no certificate", "cut off"],
 )
 def test_what_is_none_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
