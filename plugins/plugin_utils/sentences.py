@@ -13,7 +13,7 @@ def by_sentence(findings):
     """
     hosts_of = {}
     for host, sentences in sorted(findings.items()):
-        for sentence in sentences or []:
+        for sentence in sentences:
             hosts_of.setdefault((bool(host), sentence), []).append(host)
     return [
         "%s: %s" % (", ".join(dict.fromkeys(hosts)), sentence) if named else sentence

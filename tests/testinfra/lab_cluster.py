@@ -177,13 +177,13 @@ ROLLED_OUT_WITHIN = 600 if VIRTUAL else 120
 ANSWERED_WITHIN = 60 if VIRTUAL else 20
 
 
-def ask(url: str = BALANCED_API, path: str = "/api/v1/namespaces/default") -> str:
+def ask(url: str = BALANCED_API, path: str = "/api/v1/namespaces/default", within: int = 3) -> str:
     """A node's question to the API, where nodes ask or at another address; prints the HTTP status.
 
     403 is an answer: the API server's own, without a look into etcd. What a node may see, such as itself, is in etcd.
     """
     return (
-        "curl -s -o /dev/null -w '%{http_code}' --max-time 3 --cacert /etc/kubernetes/pki/ca.crt "
+        f"curl -s -o /dev/null -w '%{{http_code}}' --max-time {within} --cacert /etc/kubernetes/pki/ca.crt "
         "--cert /etc/kubernetes/kubelet/pki/client.crt --key /etc/kubernetes/kubelet/pki/client.key "
         f"{url}{path}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lab_cluster import await_whole, group, lab
@@ -18,11 +18,20 @@ LOOKS_ON = 10  # a client goes on for so long
 NOTICES_WITHIN = 5  # after which no balancer may lead to a server that is not ready
 
 
-def wait_without(name: str, asking: Any, playbook: Any, what: str, url: str, *arguments: str) -> float:
+def wait_without(
+    name: str,
+    asking: Any,
+    playbook: Any,
+    what: str,
+    url: str,
+    *arguments: str,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> float:
     """Takes a host's power away for a while; gives how long a worker's client waited. With power again the cluster is whole."""
     asker = asking(group("worker")[0], url)
     lab("stop", name)
     try:
+        meanwhile()
         waited = asker.longest_wait(what, LOOKS_ON)
     finally:
         lab("start", name)
@@ -56,11 +65,18 @@ def hangs(host: Any, client: Any, what: str) -> None:
         host.check_output("systemctl kill --signal=CONT kube-apiserver")
 
 
-def leaves_out_who_is_not_ready(host: Any, client: Any, what: str) -> None:
-    """Without its etcd member an API server lives and is not ready: soon no connection of a client's that asks for that leads to it."""
+def leaves_out_who_is_not_ready(host: Any, client: Any, playbook: Any, what: str, *arguments: str) -> None:
+    """Without its etcd member an API server lives and is not ready: soon no connection of a client's that asks for that leads to it.
+
+    verify.yml says so of the server, and nothing of the balancers.
+    """
     with stopped(host, "etcd"):
         assert client.longest_wait(what, LOOKS_ON) < HUNG_WITHIN
         itself = "curl -s --max-time 5 -o /dev/null -w '%{http_code}' --cacert /etc/kubernetes/pki/ca.crt"
         assert host.check_output(f"{itself} https://127.0.0.1:6443/readyz") == "500"
+        result = playbook("playbooks/verify.yml", *arguments)
+    assert "led to no ready API server" not in result.stdout, result.stdout[-4000:]
+    assert result.returncode == 2
+    assert "is not ready" in result.stdout
     unready = [float(line.split()[0]) for line in client.failed]
     assert not unready or unready[-1] - unready[0] < NOTICES_WITHIN, client.failed

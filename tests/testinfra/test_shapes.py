@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from lab_cluster import (
     LEADING,
     MANAGERS,
     NAME,
     SERVERS,
-    await_whole,
     changes_nothing,
     green,
     group,
     holders,
-    lab,
     leader,
     roll_out,
     through,
     told,
 )
-from lab_losses import LOOKS_ON, WAITS_AT_MOST
+from lab_losses import WAITS_AT_MOST, wait_without
 
 pytestmark = [
     pytest.mark.last,
@@ -85,16 +85,13 @@ class Shape:
             assert lost in self.managing[what]
         else:
             lost = {"server": SERVERS, "member": ETCD}[what][0]
-        client = asking(group("worker")[0], ENDPOINT)
-        lab("stop", lost)
-        try:
-            roll_out(through(kubectl, next(name for name in SERVERS if name != lost)), f"lost-{what}")
-            waited = client.longest_wait(f"{type(self).__name__[4:]}: {what}'s host lost", LOOKS_ON)
-        finally:
-            lab("start", lost)
-        assert waited < WAITS_AT_MOST
-        # Till then an API server that starts answers, and knows nobody's rights yet.
-        await_whole(playbook, *self.extra)
+        others = through(kubectl, next(name for name in SERVERS if name != lost))
+        what_was_lost = f"{type(self).__name__[4:]}: {what}'s host lost"
+        pods_run = functools.partial(roll_out, others, f"lost-{what}")
+        assert (
+            wait_without(lost, asking, playbook, what_was_lost, ENDPOINT, *self.extra, meanwhile=pods_run)
+            < WAITS_AT_MOST
+        )
 
     def test_it_is_taken_away_again(self, playbook):
         """Bare hosts, for the next one."""
