@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.hardway.kubernetes.plugins.module_utils import x509
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import HostState, read_bytes
 
 KEY_OPTIONS = {
@@ -50,21 +51,24 @@ class HostCertificates:
         for wish in wishes:
             path = wish["path"]
             certificate = read_bytes(path + ".crt")
-            public_key = None
-            if os.path.exists(path + ".key"):
-                code, out, dummy = self.module.run_command(["openssl", "pkey", "-in", path + ".key", "-pubout"])
-                public_key = out if code == 0 else None
-                if code == 0:
-                    self.state.file(
-                        path + ".key", read_bytes(path + ".key"), owner=wish["owner"], mode="0600", secret=True
-                    )
-            found[path] = {
-                "certificate": certificate.decode("utf-8", "replace") if certificate else None,
-                "public_key": public_key,
-            }
+            certificate = certificate.decode("utf-8", "replace") if certificate else None
+            public_key = self.public_key(path, certificate)
+            if public_key:
+                self.state.file(path + ".key", read_bytes(path + ".key"), owner=wish["owner"], mode="0600", secret=True)
+            found[path] = {"certificate": certificate, "public_key": public_key}
             if not (certificate and public_key) and not self.module.check_mode:
                 found[path]["request"] = self.request(wish)
         return found
+
+    def public_key(self, path, certificate):
+        """The public half of a key, as PEM text, or None where there is no key that can be read."""
+        if not os.path.exists(path + ".key"):
+            return None
+        # Without a process, where the two belong together: slow hosts start one for seconds, and there are many keys.
+        if certificate and x509.fits(path + ".crt", path + ".key"):
+            return x509.public_key(certificate)
+        code, out, dummy = self.module.run_command(["openssl", "pkey", "-in", path + ".key", "-pubout"])
+        return out if code == 0 else None
 
     def request(self, wish):
         """Make a new key beside the present one, which serves until the certificate is there; returns the request."""

@@ -1,12 +1,13 @@
-"""When a certificate ends, against certificates that a library made."""
+"""What certificates say, against certificates that a library made."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.hardway.kubernetes.plugins.module_utils.x509 import not_after
+from ansible_collections.hardway.kubernetes.plugins.module_utils.x509 import fits, not_after, public_key
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -14,7 +15,9 @@ from cryptography.x509.oid import NameOID
 
 KEYS: dict[str, Any] = {
     "ec": ec.generate_private_key(ec.SECP256R1()),
+    "p384": ec.generate_private_key(ec.SECP384R1()),
     "rsa": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "short": rsa.generate_private_key(public_exponent=65537, key_size=1024),
 }
 
 
@@ -66,5 +69,42 @@ def test_the_first_of_a_chain_counts() -> None:
     ids=["empty", "words", "end before begin", "no base64", "nothing", "no certificate", "cut off"],
 )
 def test_what_is_none_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        not_after(text)
+    for read in (not_after, public_key):
+        with pytest.raises(ValueError, match=r"."):
+            read(text)
+
+
+def public_pem(key: str) -> str:
+    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return KEYS[key].public_key().public_bytes(*form).decode()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_public_keys(key: str) -> None:
+    """Of the first in a chain."""
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+    assert public_key(pem(end, key) + pem(end)) == public_pem(key)
+
+
+def test_a_key_fits_its_certificate_alone(tmp_path: Path) -> None:
+    """However short it is; one that is unreadable, or has a passphrase that nobody is asked for, does not."""
+    end, certificate, held = datetime(2030, 1, 1, tzinfo=UTC), tmp_path / "crt", tmp_path / "key"
+
+    def holds(key: str, passphrase: bytes | None = None) -> None:
+        form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        secret = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        held.write_bytes(KEYS[key].private_bytes(*form, secret))
+
+    for key in KEYS:
+        certificate.write_text(pem(end, key))
+        for other in KEYS:
+            holds(other)
+            assert fits(certificate, held) == (key == other)
+    certificate.write_text(pem(end, "rsa"))
+    holds("rsa", b"secret")
+    assert not fits(certificate, held)
+    holds("rsa")
+    assert fits(certificate, held)
+    for path in (held, certificate):
+        path.write_text("garbage")
+        assert not fits(certificate, held)

@@ -87,6 +87,15 @@ def test_install_puts_the_pair_in_place(host: SimpleNamespace, pki: Pki, leaf: P
     assert "PRIVATE" not in str(found)
 
 
+def test_pairs_that_serve_take_no_process(
+    host: SimpleNamespace, pki: Pki, leaf: Path, request: pytest.FixtureRequest
+) -> None:
+    install(host, pki, wish(leaf))
+    commands = request.getfixturevalue("commands")  # from here on
+    host.run_module("certificates", {"certificates": [wish(leaf)]})
+    assert commands.ran == []
+
+
 def test_a_new_request_leaves_the_serving_pair_alone(host: SimpleNamespace, pki: Pki, leaf: Path) -> None:
     install(host, pki, wish(leaf))
     before = beside(leaf, ".key").read_bytes(), beside(leaf, ".crt").read_bytes()
