@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
-from lab_cluster import BALANCERS, await_whole, changes_nothing, green, group, holders, lab, processes, restarted
-from lab_losses import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST
+from lab_cluster import (
+    BALANCERS,
+    HOSTVARS,
+    SERVERS,
+    await_whole,
+    changes_nothing,
+    green,
+    group,
+    holders,
+    lab,
+    processes,
+    restarted,
+)
+from lab_losses import HUNG_WITHIN, LOOKS_ON, WAITS_AT_MOST, stopped, unreachable
 
 pytestmark = pytest.mark.skipif(not BALANCERS, reason="no host balances for others here")
 WORKER = group("worker")[0]
-SERVER = group("kube_apiserver")[0]
 
 
 def holder(on, names: list[str] = BALANCERS) -> str:
@@ -87,11 +99,31 @@ def test_a_balancer_that_hangs(asker, on):
         on(name).check_output("systemctl kill --signal=CONT load-balancer")
 
 
+def test_a_balancer_with_no_way_to_the_api_servers(asker, on):
+    """It notices by itself that they are silent, and gives the address away: another host's balancer leads somewhere."""
+    name = holder(on)
+    with unreachable(on(name), [HOSTVARS[server]["ansible_host"] for server in SERVERS]):
+        assert asker.longest_wait("a balancer's way to all API servers lost", LOOKS_ON) < HUNG_WITHIN
+        assert holder(on) != name
+
+
+def test_no_api_server_at_all(on, playbook):
+    """The address stays where it is: no other host would do better."""
+    name = holder(on)
+    with contextlib.ExitStack() as off:
+        for server in SERVERS:
+            off.enter_context(stopped(on(server), "kube-apiserver"))
+        end = time.monotonic() + LOOKS_ON
+        while time.monotonic() < end:
+            assert holders(on) == [name]
+    await_whole(playbook)
+
+
 def test_an_api_servers_host_without_power(asker, playbook):
     """Nobody refuses anything: the balancer notices by itself."""
-    lab("stop", SERVER)
+    lab("stop", SERVERS[0])
     try:
         assert asker.longest_wait("an API server's host lost", LOOKS_ON) < WAITS_AT_MOST
     finally:
-        lab("start", SERVER)
+        lab("start", SERVERS[0])
     await_whole(playbook)

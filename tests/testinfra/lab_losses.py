@@ -49,6 +49,19 @@ def stopped(host: Any, unit: str) -> Iterator[None]:
         host.check_output(f"systemctl start {unit}")
 
 
+@contextlib.contextmanager
+def unreachable(host: Any, addresses: list[str]) -> Iterator[None]:
+    """For a while what a host sends to others in its network gets lost: nobody there has this hardware address."""
+    interface = f"$(ip -oneline route get {addresses[0]} | sed 's/.* dev \\([^ ]*\\).*/\\1/')"
+    for address in addresses:
+        host.check_output(f"ip neigh replace {address} lladdr 02:00:00:00:00:01 nud permanent dev {interface}")
+    try:
+        yield
+    finally:
+        for address in addresses:
+            host.check_output(f"ip neigh del {address} dev {interface}")
+
+
 def ends(host: Any, client: Any, what: str) -> None:
     """An API server ends: no request of a client's fails."""
     with stopped(host, "kube-apiserver"):
