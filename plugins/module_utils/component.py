@@ -41,7 +41,31 @@ def alive(pid):
         return False
 
 
+def began_at(pid):
+    """When a process began, in seconds since the epoch by the present clock; None where that can't be told."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="utf-8") as stat, open("/proc/uptime", encoding="utf-8") as uptime:
+            ticks = int(stat.read().rpartition(")")[2].split()[19])
+            return time.time() - float(uptime.read().split()[0]) + ticks / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return None
+
+
+def changed_after(path, moment):
+    """Whether a file or link was surely put there later than that; one that is gone may have gone before."""
+    try:
+        return os.lstat(path).st_ctime > moment + CLOCKS_DIFFER
+    except OSError:
+        return False
+
+
+def leads_to(path, target):
+    """Whether a link is there and leads to this very place."""
+    return os.path.islink(path) and os.readlink(path) == target
+
+
 AILS_AFTER = 10  # seconds
+CLOCKS_DIFFER = 0.05  # seconds, of what the kernel tells of processes and of files
 
 
 def valid(module, what, spec, wish):
@@ -99,6 +123,22 @@ class Component:
         whole = contents(file for file in self.wish["files"] if file["reload"])
         return hashlib.sha256(whole).hexdigest()[:32] if whole else ""
 
+    def _edited(self, reload=False):
+        """Whether the process may have read something else at its start than what is wished, or, with reload, since: what is on
+
+        the disk differs, and has since before it began. Who edits a file may restart the unit, which inherits the digest all the
+        same. A process that began before has not read it.
+        """
+        files = [file for file in self.wish["files"] if file["restart"] and file["reload"] == reload]
+        differ = [file["path"] for file in files if read_bytes(file["path"]) != file["content"].encode()]
+        if reload:
+            return bool(differ)
+        differ += [path for path, target in self.wish["links"].items() if not leads_to(path, target)]
+        if read_bytes(self.unit.path) != self.unit_text.encode():
+            differ.append(self.unit.path)
+        began = began_at(self.unit.pid) if differ else None
+        return any(began is None or not changed_after(path, began) for path in differ)
+
     def start(self):
         """Make the wish true."""
         self.prepare()
@@ -122,11 +162,11 @@ class Component:
             self._write()
             return
         digest = self.digest()
-        fresh = self._running_inputs() == digest
+        fresh = self._running_inputs() == digest and not self._edited()
         # Both lines of the file are written at once: where the one is not the process's, neither is the other.
         rereads = self.reload_digest()
         noted = (self._noted(INPUTS_VARIABLE), self._noted(RELOADED_VARIABLE))
-        up_to_date = fresh and (not rereads or noted == (digest, rereads))
+        up_to_date = fresh and (not rereads or (noted == (digest, rereads) and not self._edited(reload=True)))
         if self.unit.running and not up_to_date and not self.module.check_mode:
             if self.wish["restart"] == "defer":
                 self.result["restart_pending"] = True
@@ -141,10 +181,10 @@ class Component:
             self.state.note(self.unit.name, self.unit.state + "\n", "running\n")
             self.result["started"] = True
         elif not fresh:
-            self.state.note(self.unit.name, "running with older inputs\n", "restarted\n")
+            self.state.note(self.unit.name, "running with other inputs\n", "restarted\n")
             self.result["restarted"] = True
         elif not up_to_date:
-            self.state.note(self.unit.name, "running with older settings\n", "reloaded\n")
+            self.state.note(self.unit.name, "running with other settings\n", "reloaded\n")
             self.result["reloaded"] = True
         if self.module.check_mode:
             return

@@ -263,12 +263,15 @@ class ClusterCheck:
         self.facts.append("%d of %d nodes Ready" % (len(ready), len(self.wish["nodes"])))
         return ready
 
-    def start(self):
-        """Make the test's namespace, pods and Services; returns the first Service's addresses."""
-        namespace = self.wish["namespace"]
+    def make_namespace(self):
+        """Where all of the test will be."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted", OURS: "true"}
-        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
-        self.api.apply(daemon_set(namespace, self.wish["image"]))
+        metadata = {"name": self.wish["namespace"], "labels": labels}
+        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    def start(self):
+        """Make the test's pods and Services; returns the first Service's addresses."""
+        self.api.apply(daemon_set(self.wish["namespace"], self.wish["image"]))
         spec = {"selector": LABELS, "ports": [{"port": 80, "targetPort": PORT}]}
         families = self.wish["families"]
         if len(families) > 1:
@@ -426,8 +429,9 @@ def main():
         check.servers()
         ready = check.nodes()
         if not module.check_mode and check.is_free():
-            service = check.start()
+            check.make_namespace()
             try:
+                service = check.start()
                 check.tries(check.pods(ready), service)
             finally:
                 check.clean()

@@ -48,7 +48,7 @@ def test_watches_on_one_that_hangs_are_cut(on):
     """Their clients would wait for news in vain. Those on other servers go on."""
     watch = ask(BALANCED_API, "/api/v1/services?watch=true", WATCHED_FOR)
     began = "began=$(date +%s.%N)"
-    one = f'({watch}; echo " $began $(date +%s.%N)") &'
+    one = f'(code=$({watch}); echo "$code $began $(date +%s.%N)") &'
     script = f"{began}; for number in $(seq {WATCHES}); do {one} done; wait"
     with ThreadPoolExecutor() as pool:
         told = pool.submit(connect(WORKER).check_output, "bash -c %s", script)

@@ -39,6 +39,7 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
         return result
 
     run.failures = {}
+    run.refused = ""
     run.services = []
     run.service = {"clusterIP": "10.96.7.7"}
     run.scripts = {}
@@ -62,6 +63,8 @@ def check(host: SimpleNamespace, api: Any, monkeypatch: pytest.MonkeyPatch) -> C
         if wish["kind"] == "Service":
             run.services.append(wish)
             return None, dict(wish, spec=dict(run.service))
+        if wish["kind"] == run.refused:
+            raise cluster_check.ApiError(403, "HTTP 403: denied by a policy")
         if wish["kind"] == "DaemonSet":
             for number, name in enumerate(run.pods):
                 api.objects[f"{NAMESPACE}/pods/probe-{name}"] = run.pods[name]
@@ -148,6 +151,13 @@ def test_somebody_elses_namespace_stays(check: Callable[..., Any], api: Any) -> 
         "verify__namespace to a name that nobody uses, or delete it yourself."
     ]
     assert api.writes() == []
+
+
+def test_a_policy_that_refuses_the_pods_leaves_no_namespace_behind(check: Callable[..., Any], api: Any) -> None:
+    check.refused = "DaemonSet"
+    assert check()["findings"] == ["the API refused the check: HTTP 403: denied by a policy"]
+    assert api.writes()[-1] == f"DELETE {NAMESPACE}"
+    assert NAMESPACE not in api.objects
 
 
 def test_a_service_whose_rules_come_a_little_later(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

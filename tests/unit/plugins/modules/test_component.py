@@ -67,6 +67,12 @@ class Host:
         with patch_module_args(self.wish):
             self.helpers.load("modules", "component").main()
 
+    def has_begun(self) -> None:
+        """What is written from now on is surely younger than the process."""
+        component = self.helpers.load("module_utils", "component")
+        while time.time() < component.began_at(self.pid) + 2 * component.CLOCKS_DIFFER:
+            time.sleep(0.01)
+
     @property
     def pid(self) -> int:
         return self.systemd.pid(NAME)
@@ -207,10 +213,6 @@ def quiet_directory(etcd: Host) -> None:
     etcd.wish["directories"].append({"path": etcd.path("more")})
 
 
-def quiet_drift(etcd: Host) -> None:
-    Path(etcd.path("etc/etcd/config")).write_text("edited by hand")
-
-
 @pytest.mark.parametrize("change", [quiet_file, quiet_mode, quiet_directory])
 def test_what_the_process_does_not_read_restarts_nothing(etcd: Host, change: Callable[[Host], None]) -> None:
     etcd.run()
@@ -223,11 +225,49 @@ def test_what_the_process_does_not_read_restarts_nothing(etcd: Host, change: Cal
     assert etcd.systemd.verbs() == []
 
 
-def test_a_file_edited_by_hand_is_set_right(etcd: Host) -> None:
+def edited_file(etcd: Host) -> None:
+    Path(etcd.path("etc/etcd/config")).write_text("edited by hand")
+
+
+def edited_unit(etcd: Host) -> None:
+    etcd.systemd.unit_file(NAME).write_text(UNIT.replace("600", "500"))
+
+
+def edited_link(etcd: Host) -> None:
+    Path(etcd.path("bin/etcd")).unlink()
+    Path(etcd.path("bin/etcd")).symlink_to(etcd.path("opt/2/etcd"))
+
+
+def gone_file(etcd: Host) -> None:
+    Path(etcd.path("etc/etcd/config")).unlink()
+
+
+@pytest.mark.parametrize("edit", [edited_file, edited_unit, edited_link, gone_file])
+def test_what_was_edited_by_hand_is_not_left_in_the_process(etcd: Host, edit: Callable[[Host], None]) -> None:
+    """Whoever edited it restarted the unit, and its process says by its digest that it is as wished."""
     etcd.run()
-    quiet_drift(etcd)
-    assert etcd.run()["changed"]
-    assert Path(etcd.path("etc/etcd/config")).read_text() == "quota: 1\n"
+    before = etcd.everything()
+    edit(etcd)
+    etcd.systemd.run_command(["systemctl", "restart", NAME])
+    pid = etcd.pid
+    result = etcd.run()
+    assert (result["restarted"], result["started"]) == (True, False)
+    assert etcd.pid not in (0, pid)
+    assert etcd.everything() == before
+    assert not etcd.run()["changed"]
+
+
+@pytest.mark.parametrize("edit", [edited_file, edited_unit, edited_link])
+def test_what_was_edited_since_the_process_began_is_set_right_alone(etcd: Host, edit: Callable[[Host], None]) -> None:
+    etcd.run()
+    before, pid = etcd.everything(), etcd.pid
+    etcd.has_begun()
+    edit(etcd)
+    result = etcd.run()
+    assert result["changed"]
+    assert not result["restarted"]
+    assert etcd.pid == pid
+    assert etcd.everything() == before
 
 
 def test_a_file_that_is_wished_no_more_goes(etcd: Host) -> None:
@@ -311,6 +351,7 @@ def test_a_reload_that_a_killed_run_left_out_is_made_up_for(reloads: Host) -> No
 def test_what_a_killed_restart_wrote_down_is_not_taken_for_read(reloads: Host) -> None:
     """The other change, which wanted the restart, is taken back: the process still has the old file of this one."""
     unit = reloads.wish["unit"]
+    reloads.has_begun()
     reloads.wish["unit"] = unit.replace("600", "601")
     reloads.kill_at("systemctl restart")
     reloads.wish["unit"] = unit
@@ -324,7 +365,7 @@ def test_check_mode_tells_of_a_reload(reloads: Host) -> None:
     result = reloads.run(check=True)
     assert [(entry["before"], entry["after"]) for entry in result["diff"]] == [
         ("a", "a b"),
-        ("running with older settings\n", "reloaded\n"),
+        ("running with other settings\n", "reloaded\n"),
     ]
     assert (reloads.systemd.verbs(), reloads.everything()) == ([], before)
 
@@ -695,7 +736,7 @@ def test_check_mode_before_a_change_tells_of_the_restart(etcd: Host) -> None:
         assert result["changed"]
         assert [(entry["before"], entry["after"]) for entry in result["diff"]] == [
             ("quota: 1\n", "quota: 2\n"),
-            ("running with older inputs\n", "restarted\n"),
+            ("running with other inputs\n", "restarted\n"),
         ]
     assert (etcd.pid, etcd.everything()) == (pid, before)
 
