@@ -50,8 +50,8 @@ def holder_findings(hosts):
         return []
     return [
         "%s all hold the virtual address, so they do not hear one another. Let VRRP, IP protocol 112, through between their "
-        "addresses, and see that they have the same virtual_address__router_id: docs/load-balancers.md."
-        % ", ".join(holders)
+        "addresses, and see that they have the same virtual_address__router_id: docs/load-balancers.md. One that balances no more "
+        "lets go of it with site.yml." % ", ".join(holders)
     ]
 
 

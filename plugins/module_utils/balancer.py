@@ -38,6 +38,11 @@ def holds():
     return ""
 
 
+def has(module, address):
+    """Whether an interface of this host has an address now."""
+    return bool(module.run_command(["ip", "-oneline", "address", "show", "to", address], check_rc=True)[1].strip())
+
+
 def taken(address, port):
     """Whether somebody has an address: a connection is taken there, or refused."""
     try:

@@ -349,7 +349,10 @@ class Component:
         return "the old process (%d) has not ended yet" % self.ending if alive(self.ending) else None
 
     def remove(self):
-        """Take away what start() would have installed."""
+        """Take away what start() would have installed; somebody else's unit of this name, and what it may use, stays."""
+        if self.unit.theirs and not os.path.exists(self.unit.inputs_path):
+            self.module.warn("%s was left alone: %s is somebody else's." % (self.wish["name"], self.unit.theirs))
+            return
         stops = self.unit.running or self.unit.enabled
         if stops or self.unit.failed:
             self.state.note(self.unit.name, self.unit.state + "\n", "stopped, not enabled\n")

@@ -1,6 +1,6 @@
 # Copyright (c) the hardway.kubernetes authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who is a member of etcd: what a host's own disk says, and what the members say and do; and whom an API server asks.
+"""Who is a member of etcd: what a host's own disk says, and what the members say and do.
 
 They are asked through etcd's gRPC gateway, JSON over HTTPS at the port for clients; etcd-io/etcd, api/etcdserverpb/rpc.proto
 has the fields. Any voting member answers, so the next one is asked where one does not.
@@ -12,10 +12,8 @@ import glob
 import http.client
 import json
 import os
-import re
 from urllib.parse import urlsplit
 
-from ansible_collections.hardway.kubernetes.plugins.module_utils import systemd
 from ansible_collections.hardway.kubernetes.plugins.module_utils.kube_api import client_context, wait_for
 
 ANSWERS_WITHIN = 5.0  # seconds for one question to one member; without a quorum a member answers later or never
@@ -205,22 +203,6 @@ def begun_with(bootstrap):
     if settings.get("ETCD_INITIAL_CLUSTER_STATE") != "new":
         return None
     return sorted(entry.split("=", 1)[-1] for entry in settings.get("ETCD_INITIAL_CLUSTER", "").split(","))
-
-
-def stores():
-    """The members that this host's API server asks, by its present unit, once it has served; none where it has not.
-
-    It writes its audit log from its first answer on: an installation that was cut short before has put nothing into etcd. One that
-    writes none is taken for one that has.
-    """
-    if not systemd.written("kube-apiserver"):
-        return []
-    flags = dict(re.findall(r"--(etcd-servers|audit-log-path)=([^\s\"']+)", systemd.text_of("kube-apiserver")))
-    try:
-        served = flags.get("audit-log-path", "-") == "-" or os.path.getsize(flags["audit-log-path"]) > 0
-    except OSError:
-        served = False
-    return sorted(flags.get("etcd-servers", "").split(",")) if served and "etcd-servers" in flags else []
 
 
 def look(wish, client_key=None):

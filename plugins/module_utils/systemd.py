@@ -85,11 +85,15 @@ class Unit:
         return "%s (%s)" % (self.properties.get("ActiveState"), self.properties.get("SubState"))
 
     @property
+    def theirs(self):
+        """Where the unit is, if no role of this collection wrote it; else empty."""
+        path = self.properties.get("FragmentPath") or ""
+        return path if path and not (read_bytes(path) or HEADER.encode()).startswith(HEADER.encode()) else ""
+
+    @property
     def strange(self):
         """Where the unit is, if it is somebody else's and runs or starts at boot; else empty."""
-        path = self.properties.get("FragmentPath") or ""
-        theirs = path and not (read_bytes(path) or HEADER.encode()).startswith(HEADER.encode())
-        return path if theirs and (self.running or self.enabled) else ""
+        return self.theirs if self.running or self.enabled else ""
 
     def process_inputs(self):
         """The digest of all that the running process was started with, or None.

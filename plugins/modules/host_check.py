@@ -229,7 +229,7 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils import endpoint
+from ansible_collections.hardway.kubernetes.plugins.module_utils import balancer, endpoint
 from ansible_collections.hardway.kubernetes.plugins.module_utils import probe as probing
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 from ansible_collections.hardway.kubernetes.plugins.module_utils.service_rules import RULES_SPEC, Rules
@@ -425,8 +425,7 @@ def main():
     if module.params["etcd"]:
         result["etcd_leader"] = check.etcd()
     if module.params["virtual_address"]:
-        command = ["ip", "-oneline", "address", "show", "to", module.params["virtual_address"]]
-        result["holds_virtual_address"] = bool(module.run_command(command, check_rc=True)[1].strip())
+        result["holds_virtual_address"] = balancer.has(module, module.params["virtual_address"])
     if module.params["endpoint"]:
         result["endpoint_answers"] = check.endpoint()
     if module.params["service_rules"]:

@@ -138,6 +138,11 @@ stores:
   returned: always
   type: list
   elements: str
+settled:
+  description: What an API server of this host has served a cluster with, by the variable C(cluster_api_port), C(cluster_service_cidr)
+    or C(cluster_version); empty where none has ever served.
+  returned: always
+  type: dict
 node:
   description: The name that this host's kubelet has in the API, by its present unit; empty where there is none.
   returned: always
@@ -146,6 +151,11 @@ holds:
   description: The virtual address that this host's keepalived may hold by its present configuration; empty where there is none.
   returned: always
   type: str
+has:
+  description: Those of RV(holds) and the wished virtual address that are on an interface of this host now.
+  returned: always
+  type: list
+  elements: str
 taken:
   description: Whether somebody has the wished virtual address, which this host's keepalived does not hold yet.
   returned: always
@@ -161,9 +171,9 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hardway.kubernetes.plugins.module_utils import balancer, systemd
+from ansible_collections.hardway.kubernetes.plugins.module_utils import api_server, balancer, systemd
 from ansible_collections.hardway.kubernetes.plugins.module_utils.component import COMPONENT_SPEC, Component, valid
-from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import ETCD_SPEC, by_url, look, stores
+from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import ETCD_SPEC, by_url, look
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_certificates import (
     CERTIFICATES_SPEC,
     HostCertificates,
@@ -204,10 +214,13 @@ def main():
     module.check_mode = True  # all that follows only looks
     wish = module.params
     result = {"changed": False, "host": {}, "todo": [], "restarts": []}
-    result.update(balances=balancer.listens(), asks=balancer.asked(wish["kubeconfigs"]), stores=stores())
-    result.update(node=registered(), holds=balancer.holds())
+    result.update(balances=balancer.listens(), asks=balancer.asked(wish["kubeconfigs"]), stores=api_server.stores())
+    result.update(node=registered(), holds=balancer.holds(), settled=api_server.settled())
     virtual = (wish["settings"].get("virtual_address") or {}).get("address")
     result["taken"] = bool(virtual) and virtual != result["holds"] and balancer.taken(virtual, wish["port"])
+    result["has"] = [
+        address for address in sorted({virtual or "", result["holds"]} - {""}) if balancer.has(module, address)
+    ]
     unit = systemd.UNIT_DIRECTORY + "/%s.service"
     result["unwanted"] = [name for name in wish["unwanted"] if os.path.isfile(unit % name)]
     if wish["settings"]:

@@ -804,23 +804,56 @@ def running_findings(views, seen, nodes, members):
             )
     asking = [host for host in nodes if host not in seen]
     asking += [host for host in seen if any(not LOOPBACK.match(server) for server in seen[host]["asks"])]
-    holders = {told["holds"] for told in seen.values()}
+    had = {address for told in seen.values() for address in told["has"]}
     for host, view in views.items():
         sentences = [_moved(seen[host], view, asking), _moved_address(host, view, seen, nodes)]
         if host in nodes:
             sentences.append(_renamed(host, seen[host]["node"], view["node_name"]))
-        if seen[host]["taken"] and view["virtual_address"] not in holders:
+        if seen[host]["taken"] and view["virtual_address"] not in had:
             sentences.append(
-                "is to hold the virtual address %s, which somebody has already: a connection there is taken or refused, and no "
-                "host of this run holds it. Choose a free one. Where balancers that left the inventory still hold it, put them back "
-                "into the group beside the new ones, run, and take them out with remove_node.yml (docs/load-balancers.md)."
-                % view["virtual_address"]
+                "is to hold the virtual address %s, which somebody has already: a connection there is taken or refused, and no host that "
+                "this run reaches has it. Choose a free one. Where a balancer has it that this run leaves out or does not reach, let it "
+                "take part, or turn it off. Where it left the inventory, put it back into the group beside the new ones, run, and take "
+                "it out with remove_node.yml (docs/load-balancers.md)." % view["virtual_address"]
             )
         if view["api_names"]:
             sentences.append(_another_etcd(host, view, seen, members))
+            sentences += _settled(seen[host]["settled"], view)
         for sentence in filter(None, sentences):
             found.setdefault(host, []).append(sentence)
     return found
+
+
+def _settled(now, view):
+    """What a cluster that an API server has served can't turn to: others rely on it, or on its objects."""
+    again = "Set %s: %s again"
+    port, services, version = (
+        now.get(name, "") for name in ("cluster_api_port", "cluster_service_cidr", "cluster_version")
+    )
+    if port and port != str(view["api_port"]):
+        yield (
+            "has served at port %s, and cluster_api_port is %s now: whoever asks there would lose it one server after the other. %s; a "
+            "balancer may have another port (docs/load-balancers.md)."
+            % (port, view["api_port"], again % ("cluster_api_port", port))
+        )
+    # A second family may come beside the first, or go.
+    first = services.split(",")[0]
+    if first and _network(first) != _network(str(view["service_cidr"]).split(",")[0].strip()):
+        yield (
+            "has served Services in %s, and cluster_service_cidr is %s now: those that are there would keep addresses that nobody "
+            "knows. %s." % (first, view["service_cidr"], again % ("cluster_service_cidr", services))
+        )
+    before, wished = _minor(version), _minor(view["version"])
+    if before and wished and wished[0] == before[0] and wished[1] - before[1] > 1:
+        yield (
+            "has served with version %s, and cluster_version %s skips a minor version. Raise it one by one: set the last %d.%d "
+            "first, and run." % (version, view["version"], before[0], before[1] + 1)
+        )
+    elif before and wished and wished < before:
+        yield (
+            "has served with version %s, and cluster_version %s is older: it may not read what the newer one wrote into etcd. "
+            "%s." % (version, view["version"], again % ("cluster_version", version))
+        )
 
 
 def _another_etcd(host, view, seen, members):

@@ -107,14 +107,24 @@ def test_what_belongs_to_hosts_that_were_not_looked_at() -> None:
 
 
 # Of a host's view and of its survey, what a cluster with local balancers has and a host of it that runs nothing yet.
-BALANCED = {"balancer": "local", "pair_port": "6443", "virtual_address": "", "node_name": "w1"}
+BALANCED = {
+    "balancer": "local",
+    "pair_port": "6443",
+    "virtual_address": "",
+    "node_name": "w1",
+    "api_port": 6443,
+    "service_cidr": "10.96.0.0/16",
+    "version": "1.35.4",
+}
 UNTOUCHED: dict[str, Any] = {
     "unwanted": [],
     "balances": "",
     "asks": [],
     "stores": [],
+    "settled": {},
     "node": "",
     "holds": "",
+    "has": [],
     "taken": False,
 }
 
@@ -178,12 +188,12 @@ def test_a_balancer_that_nobody_asks_may_be_put_elsewhere() -> None:
     assert moved("*:6443", [SHARED], "load-balancer", kind="external") == {}  # taken away once all are turned
 
 
-def address_of(wished: str, asks: list[str], **lb1: Any) -> list[str]:
-    """What is found of lb1, which is to hold this address, beside lb2 that has one and a worker that asks somewhere."""
+def address_of(wished: str, asks: list[str], has: tuple[str, ...] = ("192.168.60.30",), **lb1: Any) -> list[str]:
+    """What is found of lb1, which is to hold this address, beside lb2 that may hold one and a worker that asks somewhere."""
     view = {"api_names": [], "cni_kind": "flannel", **BALANCED, "balancer": "haproxy", "virtual_address": wished}
     surveys = {
         "lb1": {**UNTOUCHED, **lb1},
-        "lb2": {**UNTOUCHED, "holds": "192.168.60.30"},
+        "lb2": {**UNTOUCHED, "holds": "192.168.60.30", "has": has},
         "w1": {**UNTOUCHED, "asks": asks},
     }
     hostvars = {
@@ -209,10 +219,11 @@ def test_an_address_stays_where_others_ask_it() -> None:
 
 
 def test_an_address_that_somebody_has_is_none_to_hold() -> None:
-    """Of another machine, or of a balancer that the inventory no longer has; another host of the run may well hold it."""
+    """Of another machine, or of a balancer that the run does not reach; another host of the run may well have it."""
     (found,) = address_of("192.168.60.40", [], taken=True)
     assert found.startswith("is to hold the virtual address 192.168.60.40, which somebody has already")
     assert address_of("192.168.60.30", [], taken=True) == []
+    assert len(address_of("192.168.60.30", [], has=(), taken=True)) == 1  # it may have it, and some other host does
     assert address_of("192.168.60.40", []) == []
 
 
@@ -232,6 +243,44 @@ def test_a_node_keeps_its_name() -> None:
             "join as a new one."
         ]
     }
+
+
+SETTLED = {"cluster_api_port": "6443", "cluster_service_cidr": "10.96.0.0/16", "cluster_version": "1.35.2"}
+
+
+def settled(**changed: object) -> list[str]:
+    """What is found of a host whose API server has served so, and of which something else is wished."""
+    view = {"api_names": ["cp1"], "cni_kind": "flannel", "address": "192.168.60.11", "etcd_endpoints": []}
+    survey = {**UNTOUCHED, "settled": SETTLED}
+    hostvars = {"cp1": {"__cluster__view": {"view": {**view, **BALANCED, **changed}}, "__cluster__survey": survey}}
+    return running_findings(["cp1"], hostvars, [], []).get("cp1", [])
+
+
+def test_what_others_of_a_running_cluster_rely_on_stays() -> None:
+    assert settled() == settled(api_port="6443") == []
+    assert settled(api_port=8443) == [
+        "has served at port 6443, and cluster_api_port is 8443 now: whoever asks there would lose it one server after the other. "
+        "Set cluster_api_port: 6443 again; a balancer may have another port (docs/load-balancers.md)."
+    ]
+    assert settled(service_cidr="10.97.0.0/16") == [
+        "has served Services in 10.96.0.0/16, and cluster_service_cidr is 10.97.0.0/16 now: those that are there would keep "
+        "addresses that nobody knows. Set cluster_service_cidr: 10.96.0.0/16 again."
+    ]
+    assert settled(service_cidr="10.96.0.0/16, fd00:96::/112") == []
+
+
+def test_a_version_is_raised_one_minor_after_the_other_and_never_lowered() -> None:
+    assert settled(version="1.36.0") == settled(version="1.35.0") == []
+    (found,) = settled(version="1.37.1")
+    assert found == (
+        "has served with version 1.35.2, and cluster_version 1.37.1 skips a minor version. Raise it one by one: set the last 1.36 "
+        "first, and run."
+    )
+    (found,) = settled(version="1.34.9")
+    assert (
+        "1.34.9 is older: it may not read what the newer one wrote into etcd. Set cluster_version: 1.35.2 again."
+        in found
+    )
 
 
 NOTHING = {"data": False, "members": None, "empty": None}

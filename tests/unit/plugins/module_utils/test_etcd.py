@@ -9,8 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.hardway.kubernetes.plugins.filter.to_flags import to_flags
-from ansible_collections.hardway.kubernetes.plugins.filter.to_unit import to_unit
 from ansible_collections.hardway.kubernetes.plugins.module_utils import etcd, kube_api
 from ansible_collections.hardway.kubernetes.plugins.module_utils.etcd import Etcd, EtcdError
 
@@ -67,22 +65,6 @@ def test_whether_anything_is_stored(fake_etcd: Any, connect: Callable[..., Etcd]
     assert connect("cp1").empty()
     fake_etcd.keys = 3
     assert not connect("cp1").empty()
-
-
-def test_which_members_the_api_server_of_this_host_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etcd.systemd, "UNIT_DIRECTORY", str(tmp_path))
-    unit, log = tmp_path / "kube-apiserver.service", tmp_path / "audit.log"
-    assert etcd.stores() == []
-    flags = to_flags([{"etcd-servers": ["https://b:2379", "https://a:2379"], "audit-log-path": str(log)}])
-    text = to_unit({"Service": {"ExecStart": ["/usr/local/bin/kube-apiserver", *flags]}})
-    unit.write_text(text)
-    assert etcd.stores() == []  # it has never served
-    log.write_text("{}\n")
-    assert etcd.stores() == ["https://a:2379", "https://b:2379"]
-    unit.write_text(text.replace(str(log), "-"))
-    assert etcd.stores() == ["https://a:2379", "https://b:2379"]  # it writes none, so nobody knows
-    unit.write_text(text.partition("\n")[2])
-    assert etcd.stores() == []  # somebody else's
 
 
 def test_a_member_tells_its_own_state(fake_etcd: Any, connect: Callable[..., Etcd]) -> None:

@@ -766,6 +766,24 @@ def test_remove_takes_all_but_data_and_what_others_use(etcd: Host) -> None:
     assert not Path(etcd.root.parent / "inputs" / "etcd").exists()
 
 
+def test_remove_leaves_somebody_elses_unit_of_that_name(etcd: Host, capsys: pytest.CaptureFixture) -> None:
+    """Such as where a run was refused for it, and the host is reset: its data may lie where ours would."""
+    path, data = etcd.systemd.unit_file(NAME), Path(etcd.path("lib/etcd"))
+    path.write_text(UNIT)
+    data.mkdir(parents=True)
+    (data / "member").write_text("data")
+    etcd.systemd.users["etcd"] = 990
+    etcd.systemd.run_command(["systemctl", "enable", NAME])
+    etcd.systemd.run_command(["systemctl", "restart", NAME])
+    pid, before = etcd.pid, etcd.everything()
+    result = etcd.run(state="absent", remove_data=True)
+    assert not result["changed"]
+    assert f"etcd was left alone: {path} is somebody else's." in capsys.readouterr().err
+    assert (etcd.pid, etcd.everything()) == (pid, before)
+    assert NAME in etcd.systemd.enabled
+    assert "etcd" in etcd.systemd.users
+
+
 def test_remove_twice_changes_nothing_more(etcd: Host) -> None:
     etcd.systemd.users["etcd"] = os.getuid()
     etcd.wish["user"] = None

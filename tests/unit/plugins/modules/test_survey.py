@@ -344,8 +344,10 @@ def test_what_is_not_given_is_not_looked_at(made: Host) -> None:
         "balances": "",
         "asks": [],
         "stores": [],
+        "settled": {},
         "node": "",
         "holds": "",
+        "has": [],
         "taken": False,
     }
     assert made.helpers.run_module("survey", {}) == nothing
@@ -432,11 +434,14 @@ def test_the_name_of_a_node_is_told(made: Host) -> None:
     assert made.survey()["node"] == "worker1"
 
 
-def test_the_virtual_address_of_before_is_told(made: Host, tmp_path: Path) -> None:
+def test_the_virtual_address_of_before_is_told(made: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_unit(made, "virtual-address", f"[Service]\nExecStart=/usr/sbin/keepalived --use-file={tmp_path}/x.conf -n\n")
     assert made.survey()["holds"] == ""
     (tmp_path / "x.conf").write_text("vrrp_instance a {\n  virtual_ipaddress {\n    fd00:60::30 dev eth0\n  }\n}\n")
-    assert made.survey()["holds"] == "fd00:60::30"
+    seen = made.survey()
+    assert (seen["holds"], seen["has"]) == ("fd00:60::30", [])
+    monkeypatch.setattr(made.helpers.load("module_utils", "balancer"), "has", lambda _module, _address: True)
+    assert made.survey()["has"] == ["fd00:60::30"]
 
 
 def test_an_address_that_somebody_has_is_told(made: Host, serve: Callable[..., Any], closed_port: int) -> None:
