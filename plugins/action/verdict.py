@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.hardway.kubernetes.plugins.module_utils.endpoint import STRANGER
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils.sentences import by_sentence
 
 
@@ -17,7 +18,7 @@ class ActionModule(ActionBase):
         hosts, cluster = args["hosts"], args["cluster"]
         findings = {host: list(told.get("findings") or []) for host, told in hosts.items()}
         findings[""] = list(args.get("outside") or []) + list(cluster.get("findings") or []) + leader_findings(hosts)
-        findings[""] += balance_findings(hosts, cluster) + holder_findings(hosts)
+        findings[""] += balance_findings(hosts, cluster) + stranger_findings(hosts) + holder_findings(hosts)
         for host in args.get("skipped") or []:
             findings[host] = [
                 "did not answer, so nothing of it was checked. Bring it up, or take it out of the inventory."
@@ -75,6 +76,17 @@ def balance_findings(hosts, cluster):
         % (sum(servers.values()), address, ", ".join(servers), len(ready))
         for address, servers in sorted(answers(hosts).items())
         if len(servers) == 1 and len(ready) > 1
+    ]
+
+
+def stranger_findings(hosts):
+    """A server of this cluster's authority that no run sees to, and that clients are led to all the same."""
+    return [
+        "%d connections to %s led to %s, such as one that was taken out and runs again. Take it out of the balancer's pool, and reset "
+        "its host; or put it into the inventory." % (count, address, server)
+        for address, servers in sorted(answers(hosts).items())
+        for server, count in sorted(servers.items())
+        if server.startswith(STRANGER)
     ]
 
 

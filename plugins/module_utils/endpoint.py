@@ -15,6 +15,7 @@ import time
 
 ANSWERS_WITHIN = 5.0  # seconds; a host that is not there takes the kernel 3 to notice
 TRIES = 3
+STRANGER = "an API server that the inventory does not name"
 
 
 def host_and_port(address):
@@ -119,7 +120,8 @@ def answers(address, ca, count, servers):
     """Open so many connections, ask over each, and close them only then: a balancer may count open ones.
 
     :arg servers: API servers by name, https://host:port; each is asked for its certificate.
-    :returns: dict of name to the connections that it answered, and a dict of what was wrong to how often.
+    :returns: dict of name to the connections that it answered, and a dict of what was wrong to how often. A server without a name is
+        told by the beginning of its certificate's SHA-256, as STRANGER where it is none of these.
     """
     known = {}
     for name, server in servers.items():
@@ -127,10 +129,12 @@ def answers(address, ca, count, servers):
         asked.close()
         known[asked.certificate] = name
     known.pop(None, None)
+    # Who it is can't be told where one of them did not give its certificate, such as behind a firewall.
+    who = STRANGER if servers and len(known) == len(servers) else "an API server"
     told, wrong = {}, {}
     opened = [Asked(address, ca) for _number in range(count)]
     for asked in opened:
-        name = known.get(asked.certificate, "a server that the inventory does not name" if asked.certificate else None)
+        name = known.get(asked.certificate, "%s (%s)" % (who, asked.certificate[:8]) if asked.certificate else None)
         if name and not asked.wrong:
             told[name] = told.get(name, 0) + 1
         if asked.wrong:

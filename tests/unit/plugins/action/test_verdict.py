@@ -98,6 +98,16 @@ def test_rules_of_services_are_summed_up(host: SimpleNamespace) -> None:
     assert lines[1:] == ["rules of Services (nftables): 12 to 13 ports with 20 endpoints on 2 nodes"]
 
 
+def test_connections_that_lead_to_a_server_of_before(host: SimpleNamespace) -> None:
+    stranger = "an API server that the inventory does not name (0123abcd)"
+    hosts = {"w1": answered(**{"cp1": 6, stranger: 4}), "w2": answered(**{"cp1": 5, "an API server (45ef)": 5})}
+    (found,) = verdict(host, hosts, facts=["x"])["findings"][""]
+    assert found == (
+        f"4 connections to 203.0.113.5:6443 led to {stranger}, such as one that was taken out and runs again. Take it out of the "
+        "balancer's pool, and reset its host; or put it into the inventory."
+    )
+
+
 def test_two_holders_of_the_virtual_address(host: SimpleNamespace) -> None:
     def holding(holds: bool) -> dict[str, Any]:
         return {**told(), "holds_virtual_address": holds}
