@@ -10,7 +10,8 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Sections hold settings. A list repeats a setting, None leaves it out.
-  - Of several units, a later one's settings take the place of an earlier one's.
+  - Of several units, a later one's settings take the place of an earlier one's. C(Environment) comes beside the earlier one's,
+    whose variables the components need, unless it is None.
   - C(ExecStart) given as a list of words is one command with its arguments, quoted as systemd wants it; a list of such lists
     is several.
 options:
@@ -46,12 +47,19 @@ def _value(value):
     return str(value)
 
 
+def _list(value):
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 def to_unit(units):
     """The text of a unit from a dict of dicts, or from several of them."""
     sections = {}
     for unit in [units] if hasattr(units, "items") else units:
         for section, settings in unit.items():
-            sections.setdefault(section, {}).update(settings)
+            present = sections.setdefault(section, {})
+            for key, value in settings.items():
+                beside = key == "Environment" and value is not None and present.get(key) is not None
+                present[key] = _list(present[key]) + _list(value) if beside else value
     lines = [HEADER + "; set the role's variables instead of editing this file."]
     for section, settings in sections.items():
         lines += ["", "[%s]" % section]

@@ -139,6 +139,11 @@ class Component:
         began = began_at(self.unit.pid) if differ else None
         return any(began is None or not changed_after(path, began) for path in differ)
 
+    def refuse_stranger(self):
+        """Fail where somebody else's service of this name would be replaced; a whole run has looked at that before."""
+        if self.unit_text and self.unit.stranger:
+            self.module.fail_json(msg="This host %s Nothing was changed." % self.unit.stranger, **self.result)
+
     def start(self):
         """Make the wish true."""
         self.prepare()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from ansible_collections.hardway.kubernetes.plugins.module_utils.host_state import read_bytes
 
@@ -94,6 +95,17 @@ class Unit:
     def strange(self):
         """Where the unit is, if it is somebody else's and runs or starts at boot; else empty."""
         return self.theirs if self.running or self.enabled else ""
+
+    @property
+    def stranger(self):
+        """Why a component can't have this name on this host, as a sentence with the mend; empty where it can."""
+        if not self.strange or os.path.exists(self.inputs_path):
+            return ""
+        return (
+            "runs the service %s of somebody else's (%s), which would be replaced. If it is not needed, stop it and keep it from "
+            "starting (systemctl disable --now %s), and move away what it keeps; otherwise give that part to another host."
+            % (self.service, self.strange, self.service)
+        )
 
     def process_inputs(self):
         """The digest of all that the running process was started with, or None.

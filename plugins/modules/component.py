@@ -271,6 +271,7 @@ def main():
     )
     component = Component(module, module.params, module.params["secrets"])
     if module.params["state"] == "started":
+        component.refuse_stranger()
         component.take_turn()
     elif module.params["state"] == "healthy":
         component.wait_healthy()

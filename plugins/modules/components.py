@@ -139,7 +139,9 @@ def main():
     for role, options in module.params["components"].items():
         wish = dict(valid(module, role, COMPONENT_SPEC, options), restart="defer")
         components[role] = Component(module, wish, module.params["secrets"], state)
-        components[role].prepare()
+        components[role].refuse_stranger()
+    for component in components.values():
+        component.prepare()
     announce(module, components.values())
     # Side by side; then those that wait for something which the others bring about.
     for waits in (False, True):

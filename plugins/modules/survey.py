@@ -226,13 +226,7 @@ def main():
     if wish["settings"]:
         result["host"] = Host(module, valid(module, "settings", SETTINGS_SPEC, wish["settings"])).inspect()
         result["clock"] = time.time()
-        result["host"]["findings"] += [
-            "runs the service %s of somebody else's (%s), which would be replaced. If it is not needed, stop it and keep it from "
-            "starting (systemctl disable --now %s), and move away what it keeps; otherwise give that part to another host."
-            % (one.service, one.strange, one.service)
-            for one in systemd.units(module, wish["units"])
-            if one.strange
-        ]
+        result["host"]["findings"] += [one.stranger for one in systemd.units(module, wish["units"]) if one.stranger]
         if result["host"]["differs"] or result["host"]["missing_packages"]:
             result["todo"].append("host")
     if wish["release"] and lacking_files(module, valid(module, "release", RELEASE_SPEC, wish["release"])):

@@ -214,6 +214,8 @@ def test_host_gw_leaves_no_tunnel(made: dict[str, Any]) -> None:
         in unit
     )
     assert "--ip-masq=false" in unit
+    assert "iptables -w -t nat -F FLANNEL-POSTRTG; fi; if ip6tables -t nat -S FLANNEL-POSTRTG" in unit
+    assert "nft" not in unit
     assert made["host-gw and iptables"]["worker1"]["net"]["Backend"] == {"Type": "host-gw"}
     assert made["host-gw and iptables"]["worker1"]["net"]["EnableNFTables"] is False
     assert "vxlan" not in made["host-gw and iptables"]["worker1"]["settings"]["modules"]

@@ -126,6 +126,17 @@ def test_a_later_units_settings_take_the_place_of_an_earlier_ones() -> None:
     assert [common, mine] == before
 
 
+def test_variables_of_the_environment_come_beside_those_that_are_there() -> None:
+    """etcd would begin a cluster of its own, and flanneld would not start, without theirs."""
+    ours = {"Service": {"Environment": "ETCD_INITIAL_CLUSTER_STATE=existing", "User": "etcd"}}
+    for mine in ("GOGC=400", ["GOGC=400"]):
+        text = to_unit([ours, {"Service": {"Environment": mine, "User": "other"}}])
+        assert "\nEnvironment=ETCD_INITIAL_CLUSTER_STATE=existing\nEnvironment=GOGC=400\nUser=other\n" in text
+    assert "Environment" not in to_unit([ours, {"Service": {"Environment": None}}])
+    assert "\nEnvironment=A=1\n" in to_unit([{"Service": {}}, {"Service": {"Environment": "A=1"}}])
+    assert ours["Service"]["Environment"] == "ETCD_INITIAL_CLUSTER_STATE=existing"
+
+
 # ---- TOML ----
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-UNIT = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sleep 600\n\n[Install]\nWantedBy=multi-user.target\n"
+THEIRS = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sleep 600\n\n[Install]\nWantedBy=multi-user.target\n"
+UNIT = "# Written by hardway.kubernetes\n" + THEIRS
 NAME = "etcd.service"
 
 
@@ -766,10 +767,25 @@ def test_remove_takes_all_but_data_and_what_others_use(etcd: Host) -> None:
     assert not Path(etcd.root.parent / "inputs" / "etcd").exists()
 
 
+def test_somebody_elses_service_is_not_replaced(etcd: Host) -> None:
+    """Such as a distribution's, where a role is used alone and nothing has looked at the host before."""
+    path = etcd.systemd.unit_file(NAME)
+    path.write_text(THEIRS)
+    etcd.systemd.run_command(["systemctl", "restart", NAME])
+    pid, before = etcd.pid, etcd.everything()
+    for check in (True, False):
+        result = etcd.run(check=check)
+        assert result["failed"]
+        assert f"This host runs the service etcd of somebody else's ({path}), which would be replaced." in result["msg"]
+    assert (etcd.pid, etcd.everything()) == (pid, before)
+    etcd.systemd.run_command(["systemctl", "disable", "--now", NAME])
+    assert etcd.run()["started"]
+
+
 def test_remove_leaves_somebody_elses_unit_of_that_name(etcd: Host, capsys: pytest.CaptureFixture) -> None:
     """Such as where a run was refused for it, and the host is reset: its data may lie where ours would."""
     path, data = etcd.systemd.unit_file(NAME), Path(etcd.path("lib/etcd"))
-    path.write_text(UNIT)
+    path.write_text(THEIRS)
     data.mkdir(parents=True)
     (data / "member").write_text("data")
     etcd.systemd.users["etcd"] = 990
