@@ -124,6 +124,22 @@ class TestEtcd:
 class TestContainerd:
     """One host, and no certificate, group or cluster anywhere."""
 
+    def test_one_that_somebody_else_runs_stays(self, elsewhere, on):
+        """Such as Docker's: it is not replaced, and not taken away with its data either."""
+        unit, data = "/etc/systemd/system/containerd.service", "/var/lib/containerd/theirs"
+        host = on(BOX)
+        host.check_output(f"mkdir -p {data} && printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > {unit}")
+        host.check_output("systemctl daemon-reload && systemctl start containerd")
+        pid = host.check_output("systemctl show --property=MainPID --value containerd")
+        for playbook in ("site", "remove"):
+            result = elsewhere.play("boxes", f"boxes/{playbook}.yml")
+            said = " ".join((result.stdout + result.stderr).split())
+            assert "somebody else's" in said, said[-4000:]
+            assert result.returncode == {"site": 2, "remove": 0}[playbook]
+            assert host.check_output("systemctl show --property=MainPID --value containerd") == pid
+            assert host.file(data).exists
+        host.check_output(f"systemctl stop containerd && rm -r {unit} {data} && systemctl daemon-reload")
+
     def test_check_mode_on_a_bare_host(self, elsewhere, on):
         """It says what would come, and nothing comes."""
         result = green(functools.partial(elsewhere.play, "boxes"), "boxes/site.yml", "--check")
