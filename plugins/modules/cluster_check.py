@@ -64,8 +64,13 @@ options:
     description: The address of a balancer that must ask each API server for /readyz, and that nothing else stands for.
     type: str
     default: ""
+  shutdown_delay:
+    description: How long an API server says that it is not ready before it stops, as its flag C(shutdown-delay-duration) has it. The
+      balancer must ask twice in that time; less than 5 seconds count as 5.
+    type: str
+    default: 5s
   balancer_within:
-    description: Seconds within which it must have asked.
+    description: Seconds for which it is looked at.
     type: int
     default: 30
 """
@@ -97,6 +102,8 @@ ready_servers:
   elements: str
 """
 
+import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
@@ -180,6 +187,21 @@ def asked_for_readiness(api):
     )
 
 
+def seconds(duration):
+    """A duration as Go writes it, such as 1m30s, in seconds."""
+    units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([0-9.]+)(h|ms|m|s)", duration))
+
+
+def asked_twice(samples, within):
+    """Whether two questions came so soon one after the other; samples are pairs of a time and a count, in seconds."""
+    return any(
+        later - time_ <= within and count - before >= 2
+        for number, (time_, before) in enumerate(samples)
+        for later, count in samples[number + 1 :]
+    )
+
+
 def why_pod_waits(pod):
     """Why a pod does not run, in the kubelet's or the scheduler's words."""
     status = pod.get("status", {})
@@ -203,7 +225,6 @@ class ClusterCheck:
         self.findings = []
         self.facts = []
         self.ready = {}  # API servers by address
-        self.asked = {}  # by address, how often each had been asked for /readyz
 
     def servers(self):
         """Each API server by itself."""
@@ -217,23 +238,24 @@ class ClusterCheck:
                     "the API server %s is not ready: %s. Look at kube-apiserver and etcd there." % (server, error)
                 )
         self.facts.append("%d of %d API servers ready" % (len(self.ready), len(self.wish["servers"])))
-        if self.wish["balancer"]:
-            self.asked = {server: asked_for_readiness(single) for server, single in self.ready.items()}
 
     def balancer(self):
-        """Whether somebody else has asked every ready API server for /readyz since servers() did."""
+        """Whether somebody else asks every ready API server for /readyz, often enough to notice one that ends."""
+        drains_for = max(5, seconds(self.wish["shutdown_delay"]))
+        samples = {server: [] for server in self.ready}
 
         def unasked():
-            return [
-                server for server, single in self.ready.items() if asked_for_readiness(single) == self.asked[server]
-            ]
+            for server, single in self.ready.items():
+                samples[server].append((time.monotonic(), asked_for_readiness(single)))
+            return [server for server, seen in samples.items() if not asked_twice(seen, drains_for)]
 
         missing = wait_for(unasked, self.wish["balancer_within"], 1)
         for server in missing:
             self.findings.append(
-                "the balancer at %s has not asked the API server %s for /readyz within %d s, so it would not notice that the "
-                "server is not ready. Put the server into its pool, with the health check HTTPS GET /readyz that expects 200 "
-                "(docs/load-balancers.md)." % (self.wish["balancer"], server, self.wish["balancer_within"])
+                "the balancer at %s has not asked the API server %s for /readyz twice within %d s, for which a server that ends says "
+                "so first, so it would lead clients to one that is gone. Put the server into its pool, with the health check HTTPS GET "
+                "/readyz that expects 200, so often; or raise the flag shutdown-delay-duration in kube_apiserver__flags "
+                "(docs/load-balancers.md)." % (self.wish["balancer"], server, drains_for)
             )
         if self.ready and not missing:
             # Metrics don't say who it was: a pair of before that still serves counts too.
@@ -420,6 +442,7 @@ def main():
             peers={"type": "int", "default": 5},
             families={"type": "list", "elements": "str", "choices": ["IPv4", "IPv6"], "default": ["IPv4"]},
             balancer={"type": "str", "default": ""},
+            shutdown_delay={"type": "str", "default": "5s"},
             balancer_within={"type": "int", "default": 30},
         ),
         supports_check_mode=True,

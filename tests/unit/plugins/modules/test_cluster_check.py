@@ -219,7 +219,7 @@ def counted(api: Any, *counts: int) -> None:
 
 
 def test_a_balancer_that_asks_for_readiness(check: Callable[..., Any], api: Any) -> None:
-    counted(api, 10, 10, 11)
+    counted(api, 10, 11, 12)
     result = check(balancer="203.0.113.5:6443", balancer_within=5)
     assert result["findings"] == []
     assert result["ready_servers"] == [api.server.url]
@@ -235,6 +235,25 @@ def test_a_balancer_that_does_not_ask_for_readiness(check: Callable[..., Any], a
         f"the balancer at 203.0.113.5:6443 has not asked the API server {api.server.url} for /readyz"
     )
     assert "health check HTTPS GET /readyz that expects 200" in found
+
+
+def test_a_balancer_that_asks_too_seldom(check: Callable[..., Any], api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It notices a server that ends once that is gone; one that says so for longer serves it."""
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda pause: now.__setitem__(0, now[0] + pause))
+    for module in (cluster_check, kube_api):
+        monkeypatch.setattr(module, "time", clock)
+    every_ten = [number // 10 for number in range(40)]
+    counted(api, *every_ten)
+    (found,) = check(balancer="203.0.113.5:6443", balancer_within=30)["findings"]
+    assert "for /readyz twice within 5 s, for which a server that ends says so first" in found
+    counted(api, *every_ten)
+    assert check(balancer="203.0.113.5:6443", balancer_within=30, shutdown_delay="20s")["findings"] == []
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("5s", 5), ("1m30s", 90), ("1h", 3600), ("500ms", 0.5), ("0", 0)])
+def test_durations(written: str, seconds: float) -> None:
+    assert cluster_check.seconds(written) == seconds
 
 
 def test_metrics_are_not_read_without_such_a_balancer(check: Callable[..., Any], api: Any) -> None:
