@@ -165,10 +165,32 @@ class Network:
         changes_nothing(green(run, "site.yml"))
 
 
-class TestVxlanAndNftables(Network):
+class Flannel(Network):
+    """What flanneld does in each mode."""
+
+    masquerades: tuple[str, str]  # what shows the rules, one for each family
+
+    def test_masquerading_is_turned_off_while_it_runs(self, run, on):
+        """flanneld would leave its rules behind, and pods their nodes' addresses; and it is turned on again."""
+
+        def masquerading() -> set[tuple[str, bool]]:
+            return {(name, bool(on(name).run(shows).stdout)) for name in NODES for shows in self.masquerades}
+
+        assert masquerading() == {(name, True) for name in NODES}
+        green(run, "site.yml", "-e", "cni__masquerade=false", "--tags", "cni")
+        assert masquerading() == {(name, False) for name in NODES}
+        green(run, "site.yml")
+        assert masquerading() == {(name, True) for name in NODES}
+
+
+class TestVxlanAndNftables(Flannel):
     """The defaults, from bare hosts."""
 
     reset = False
+    masquerades = (
+        "nft list table ip flannel-ipv4 | grep masquerade",
+        "nft list table ip6 flannel-ipv6 | grep masquerade",
+    )
 
     def test_tunnels_of_both_families(self, run, on):
         """An interface for each."""
@@ -191,11 +213,15 @@ class TestVxlanAndNftables(Network):
         changes_nothing(result)
 
 
-class TestHostGwAndIptables(Network):
+class TestHostGwAndIptables(Flannel):
     """On the same cluster: backend and mode are changed while it runs."""
 
     reset = False
     proxy = "iptables"
+    masquerades = (
+        "iptables -t nat -S FLANNEL-POSTRTG | grep MASQUERADE",
+        "ip6tables -t nat -S FLANNEL-POSTRTG | grep MASQUERADE",
+    )
 
     def settings(self, folder):
         return {"cni__flannel_backend": "host-gw", "kube_proxy__mode": "iptables"}
