@@ -40,5 +40,6 @@ def settled():
     present = flags()
     found = {variable: present[flag] for flag, variable in SETTLED.items() if flag in present}
     program = re.search(r"^ExecStart=\"?(/[^\s\"]+)", systemd.text_of(UNIT), re.MULTILINE)
-    version = re.search(r"(\d+\.\d+\.\d+)", os.path.realpath(program.group(1))) if present and program else None
-    return dict(found, cluster_version=version.group(1)) if version else found
+    # Its own folder comes last in the path; the one for all releases is the user's to name.
+    versions = re.findall(r"\d+\.\d+\.\d+", os.path.realpath(program.group(1))) if present and program else []
+    return dict(found, cluster_version=versions[-1]) if versions else found

@@ -124,10 +124,12 @@ class Component:
         return hashlib.sha256(whole).hexdigest()[:32] if whole else ""
 
     def _edited(self, reload=False):
-        """Whether the process may have read something else at its start than what is wished, or, with reload, since: what is on
+        """Whether the process may have read something else at its start than what is wished.
 
-        the disk differs, and has since before it began. Who edits a file may restart the unit, which inherits the digest all the
-        same. A process that began before has not read it.
+        That is on the disk then, and was before the process began. Who edits a file may restart the unit, which inherits the digest
+        all the same.
+
+        :arg reload: whether the files are meant that it reads again where it is told to, be that after its start.
         """
         files = [file for file in self.wish["files"] if file["restart"] and file["reload"] == reload]
         differ = [file["path"] for file in files if read_bytes(file["path"]) != file["content"].encode()]

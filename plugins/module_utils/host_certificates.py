@@ -65,7 +65,7 @@ class HostCertificates:
         if not os.path.exists(path + ".key"):
             return None
         # Without a process, where the two belong together: slow hosts start one for seconds, and there are many keys.
-        if certificate and x509.fits(path + ".crt", path + ".key"):
+        if x509.BEGIN in (certificate or "") and x509.fits(path + ".crt", path + ".key"):
             return x509.public_key(certificate)
         code, out, dummy = self.module.run_command(["openssl", "pkey", "-in", path + ".key", "-pubout"])
         return out if code == 0 else None

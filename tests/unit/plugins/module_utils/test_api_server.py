@@ -14,8 +14,8 @@ from ansible_collections.hardway.kubernetes.plugins.module_utils import api_serv
 def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The unit of one that has served."""
     monkeypatch.setattr(api_server.systemd, "UNIT_DIRECTORY", str(tmp_path))
-    log, release, link = tmp_path / "audit.log", tmp_path / "kubernetes-v1.36.3", tmp_path / "kube-apiserver"
-    release.mkdir()
+    log, release, link = tmp_path / "audit.log", tmp_path / "k8s-1.2.3" / "1.36.3", tmp_path / "kube-apiserver"
+    release.mkdir(parents=True)
     (release / link.name).write_text("binary")
     link.symlink_to(release / link.name)
     log.write_text("{}\n")
