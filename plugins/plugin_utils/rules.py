@@ -796,12 +796,8 @@ def running_findings(views, seen, nodes, members):
     """
     found = {}
     for host, view in views.items():
-        for unit in sorted(set(seen[host]["unwanted"]) & set(NETWORK_OF)) if host in nodes else []:
-            found.setdefault(host, []).append(
-                "is a node with the network of cni__kind %s (unit %s), and cni__kind is %s now: its pods would keep addresses of the "
-                "old network. Set cni__kind: %s again; to change it, reset the nodes with that before you set the new one "
-                "(docs/networks.md)." % (NETWORK_OF[unit], unit, view["cni_kind"], NETWORK_OF[unit])
-            )
+        for sentence in _another_network(seen[host]["unwanted"], view) if host in nodes else []:
+            found.setdefault(host, []).append(sentence)
     asking = [host for host in nodes if host not in seen]
     asking += [host for host in seen if any(not LOOPBACK.match(server) for server in seen[host]["asks"])]
     had = {address for told in seen.values() for address in told["has"]}
@@ -822,6 +818,30 @@ def running_findings(views, seen, nodes, members):
         for sentence in filter(None, sentences):
             found.setdefault(host, []).append(sentence)
     return found
+
+
+def running_alone_findings(role, views, seen, members):
+    """Sentences by host about what hosts run and can't be turned from by one role that is used alone; as running_findings()."""
+    looks = {
+        "kubelet": lambda host, view: [_renamed(host, seen[host]["node"], view["node_name"])],
+        "cni": lambda host, view: _another_network(seen[host]["unwanted"], view),
+        "kube_apiserver": lambda host, view: [
+            _another_etcd(host, view, seen, members),
+            *_settled(seen[host]["settled"], view),
+        ],
+    }
+    found = {host: list(filter(None, looks[role](host, view))) for host, view in views.items() if host in seen}
+    return {host: sentences for host, sentences in found.items() if sentences}
+
+
+def _another_network(unwanted, view):
+    """Why a node's pods can't get a network of another kind now."""
+    for unit in sorted(set(unwanted) & set(NETWORK_OF)):
+        yield (
+            "is a node with the network of cni__kind %s (unit %s), and cni__kind is %s now: its pods would keep addresses of the "
+            "old network. Set cni__kind: %s again; to change it, reset the nodes with that before you set the new one "
+            "(docs/networks.md)." % (NETWORK_OF[unit], unit, view["cni_kind"], NETWORK_OF[unit])
+        )
 
 
 def _settled(now, view):

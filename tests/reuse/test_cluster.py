@@ -140,6 +140,24 @@ class TestJoin:
         again = green(machines, "site")
         assert changed(again.stdout) == {"machine1": 0}, again.stdout[-4000:]
 
+    @pytest.mark.parametrize(
+        ("setting", "words"),
+        [
+            ("cluster_node_name=other", "is the node machine1, and its kubelet would register as other, a new node"),
+            (
+                "cni__kind=none",
+                "is a node with the network of cni__kind flannel (unit flanneld), and cni__kind is none now",
+            ),
+        ],
+    )
+    def test_a_node_is_not_turned_to_something_else(self, machines, kubectl_there, setting, words):
+        """Its pods would end, or lose their network: the role that would do it says so instead."""
+        result = machines("site", "-e", setting)
+        assert result.returncode == 2, result.stdout[-4000:]
+        assert words in " ".join(result.stdout.split())
+        assert changed(result.stdout) == {"machine1": 0}, result.stdout[-4000:]
+        assert "node/other" not in kubectl_there("get", "nodes", "-o", "name")
+
     def test_a_pod_runs_there_and_uses_services(self, kubectl_there):
         """It resolves and asks the API's Service: DNS, kube-proxy and the network of pods work on the new node."""
         kubectl_there(

@@ -41,6 +41,25 @@ def group_of(role: str) -> str:
     return rules.PART_OF[role]
 
 
+def running(role: str, members: dict[str, str] | None = None, **seen: Any) -> list[str]:
+    """What is found of a host that runs this already."""
+    look = {"node": "", "unwanted": [], "stores": [], "settled": {}, **seen}
+    wished = view(api_port=6443, service_cidr="10.96.0.0/16")
+    return rules.running_alone_findings(role, {"h1": wished}, {"h1": look}, members or {}).get("h1", [])
+
+
+def test_what_runs_there_is_not_turned_to_something_else() -> None:
+    """By one role as little as by a whole run; each looks at what is its own."""
+    assert "is the node worker1, and its kubelet would register as h1" in running("kubelet", node="worker1")[0]
+    assert running("cni", node="worker1") == running("kubelet", node="h1") == running("kubelet") == []
+    assert "is a node with the network of cni__kind bridge" in running("cni", unwanted=["cni-routes"])[0]
+    assert running("kubelet", unwanted=["cni-routes"]) == running("cni") == []
+    stores, others = ["https://10.0.0.7:2379"], {"e1": "10.0.0.8"}
+    assert "keeps its objects in etcd at https://10.0.0.7:2379" in running("kube_apiserver", others, stores=stores)[0]
+    assert running("kube_apiserver", {"e1": "10.0.0.7"}, stores=stores) == running("kube_apiserver", others) == []
+    assert "has served at port 8443" in running("kube_apiserver", others, settled={"cluster_api_port": "8443"})[0]
+
+
 @pytest.mark.parametrize("role", ["host", "containerd"])
 def test_roles_that_want_nothing(role: str) -> None:
     assert found(role, {}, authorities=False, endpoint="", balancer="local", address="no address") == {}
