@@ -857,8 +857,8 @@ def _settled(now, view):
             % (port, view["api_port"], again % ("cluster_api_port", port))
         )
     # A second family may come beside the first, or go.
-    first = services.split(",")[0]
-    if first and _network(first) != _network(str(view["service_cidr"]).split(",")[0].strip()):
+    first = _parts(services)[0]
+    if first and first != _parts(view["service_cidr"])[0]:
         yield (
             "has served Services in %s, and cluster_service_cidr is %s now: those that are there would keep addresses that nobody "
             "knows. %s." % (first, view["service_cidr"], again % ("cluster_service_cidr", services))
