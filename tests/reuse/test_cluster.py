@@ -149,6 +149,7 @@ class TestJoin:
                 "is a node with the network of cni__kind flannel (unit flanneld), and cni__kind is none now",
             ),
         ],
+        ids=["name", "network"],
     )
     def test_a_node_is_not_turned_to_something_else(self, machines, on, kubectl_there, setting, words):
         """Its pods would end, or lose their network: the role that would do it says so instead. Roles before it did their work."""
