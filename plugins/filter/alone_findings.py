@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - What site.yml checks for a whole cluster is checked here for one role.
-positional: role, groups, names, running, members
+positional: role, groups, names
 options:
   _input:
     description: Results of hardway.kubernetes.inventory_view by host.
@@ -28,12 +28,6 @@ options:
     description: Names of the groups by part.
     type: dict
     required: true
-  running:
-    description: Results of hardway.kubernetes.survey by host, of roles that can't turn what runs there to anything.
-    type: dict
-  members:
-    description: Hosts of the group etcd, each with its address.
-    type: dict
 """
 
 EXAMPLES = r"""
@@ -49,14 +43,11 @@ _value:
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 
 
-def alone_findings(seen, role, groups, names, running=None, members=None):
+def alone_findings(seen, role, groups, names):
     """Sentences by host, each host's own first."""
     found = {host: list(told["findings"]) for host, told in seen.items()}
     views = {host: told["view"] for host, told in seen.items()}
-    more = [rules.alone_findings(role, views, groups, names)]
-    if running:
-        more.append(rules.running_alone_findings(role, views, running, members or {}))
-    for host, sentences in (entry for by_host in more for entry in by_host.items()):
+    for host, sentences in rules.alone_findings(role, views, groups, names).items():
         found.setdefault(host, []).extend(sentences)
     return {host: sentences for host, sentences in found.items() if sentences}
 

@@ -10,7 +10,7 @@ version_added: 0.1.0
 author: hardway.kubernetes authors (@hardway)
 description:
   - Sets what hosts run beside what the inventory wishes of them, before anything is changed.
-positional: hostvars, nodes, members
+positional: hostvars, nodes, members, role
 options:
   _input:
     description: Names of hosts.
@@ -31,6 +31,10 @@ options:
     type: list
     elements: str
     required: true
+  role:
+    description: A role that is used alone, whose own work alone is judged. What hosts run is in C(__cluster__running) then, and hosts
+      without it are passed over.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -47,11 +51,15 @@ from ansible_collections.hardway.kubernetes.plugins.filter.addresses import addr
 from ansible_collections.hardway.kubernetes.plugins.plugin_utils import rules
 
 
-def running_findings(hosts, hostvars, nodes, members):
+def running_findings(hosts, hostvars, nodes, members, role=""):
     """Sentences by host."""
-    views = {host: hostvars[host]["__cluster__view"]["view"] for host in hosts}
-    seen = {host: hostvars[host]["__cluster__survey"] for host in hosts}
     at = dict(zip(members, addresses(members, hostvars), strict=True))
+    if role:  # which a play may give to some of its hosts only
+        hosts = [host for host in hosts if "settled" in hostvars[host].get("__cluster__running", {})]
+    views = {host: hostvars[host]["__cluster__view"]["view"] for host in hosts}
+    seen = {host: hostvars[host]["__cluster__running" if role else "__cluster__survey"] for host in hosts}
+    if role:
+        return rules.running_alone_findings(role, views, seen, at)
     return rules.running_findings(views, seen, nodes, at)
 
 

@@ -111,7 +111,7 @@ class Component:
     def digest(self):
         """A digest of everything that only a start makes known to the process, as it will be once the wish is fulfilled."""
         whole = hashlib.sha256(self.unit_text.encode())
-        whole.update(contents(file for file in self.wish["files"] if file["restart"] and not file["reload"]))
+        whole.update(contents(self._read(reload=False)))
         for path, target in sorted(self.wish["links"].items()):
             whole.update(("%s\0%s\0" % (path, identity(target))).encode())
         for path in self.wish["inputs"]:
@@ -120,21 +120,28 @@ class Component:
 
     def reload_digest(self):
         """A digest of the files that the process reads again where it is told to; empty where there are none."""
-        whole = contents(file for file in self.wish["files"] if file["reload"])
+        whole = contents(self._read(reload=True))
         return hashlib.sha256(whole).hexdigest()[:32] if whole else ""
 
-    def _edited(self, reload=False):
+    def _read(self, reload):
+        """The files that the process reads again where it is told to, or those that it reads at its start alone."""
+        return [
+            file
+            for file in self.wish["files"]
+            if (file["reload"] if reload else file["restart"] and not file["reload"])
+        ]
+
+    def _differ(self, reload):
+        """Which of these files are not on the disk as wished."""
+        return [file["path"] for file in self._read(reload) if read_bytes(file["path"]) != file["content"].encode()]
+
+    def _edited(self):
         """Whether the process may have read something else at its start than what is wished.
 
         That is on the disk then, and was before the process began. Who edits a file may restart the unit, which inherits the digest
         all the same.
-
-        :arg reload: whether the files are meant that it reads again where it is told to, be that after its start.
         """
-        files = [file for file in self.wish["files"] if file["restart"] and file["reload"] == reload]
-        differ = [file["path"] for file in files if read_bytes(file["path"]) != file["content"].encode()]
-        if reload:
-            return bool(differ)
+        differ = self._differ(reload=False)
         differ += [path for path, target in self.wish["links"].items() if not leads_to(path, target)]
         if read_bytes(self.unit.path) != self.unit_text.encode():
             differ.append(self.unit.path)
@@ -173,7 +180,7 @@ class Component:
         # Both lines of the file are written at once: where the one is not the process's, neither is the other.
         rereads = self.reload_digest()
         noted = (self._noted(INPUTS_VARIABLE), self._noted(RELOADED_VARIABLE))
-        up_to_date = fresh and (not rereads or (noted == (digest, rereads) and not self._edited(reload=True)))
+        up_to_date = fresh and (not rereads or (noted == (digest, rereads) and not self._differ(reload=True)))
         if self.unit.running and not up_to_date and not self.module.check_mode:
             if self.wish["restart"] == "defer":
                 self.result["restart_pending"] = True
@@ -357,7 +364,7 @@ class Component:
 
     def remove(self):
         """Take away what start() would have installed; somebody else's unit of this name, and what it may use, stays."""
-        if self.unit.theirs and not os.path.exists(self.unit.inputs_path):
+        if self.unit.theirs:
             self.module.warn("%s was left alone: %s is somebody else's." % (self.wish["name"], self.unit.theirs))
             return
         stops = self.unit.running or self.unit.enabled

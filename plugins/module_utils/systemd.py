@@ -87,24 +87,20 @@ class Unit:
 
     @property
     def theirs(self):
-        """Where the unit is, if no role of this collection wrote it; else empty."""
+        """Where the unit is, if neither a role of this collection wrote it nor module component started it; else empty."""
         path = self.properties.get("FragmentPath") or ""
-        return path if path and not (read_bytes(path) or HEADER.encode()).startswith(HEADER.encode()) else ""
-
-    @property
-    def strange(self):
-        """Where the unit is, if it is somebody else's and runs or starts at boot; else empty."""
-        return self.theirs if self.running or self.enabled else ""
+        ours = (read_bytes(path) or HEADER.encode()).startswith(HEADER.encode()) or os.path.exists(self.inputs_path)
+        return "" if not path or ours else path
 
     @property
     def stranger(self):
         """Why a component can't have this name on this host, as a sentence with the mend; empty where it can."""
-        if not self.strange or os.path.exists(self.inputs_path):
+        if not self.theirs or not (self.running or self.enabled):
             return ""
         return (
             "runs the service %s of somebody else's (%s), which would be replaced. If it is not needed, stop it and keep it from "
             "starting (systemctl disable --now %s), and move away what it keeps; otherwise give that part to another host."
-            % (self.service, self.strange, self.service)
+            % (self.service, self.theirs, self.service)
         )
 
     def process_inputs(self):

@@ -830,7 +830,7 @@ def running_alone_findings(role, views, seen, members):
             *_settled(seen[host]["settled"], view),
         ],
     }
-    found = {host: list(filter(None, looks[role](host, view))) for host, view in views.items() if host in seen}
+    found = {host: list(filter(None, looks[role](host, view))) for host, view in views.items()}
     return {host: sentences for host, sentences in found.items() if sentences}
 
 

@@ -283,6 +283,18 @@ def test_a_version_is_raised_one_minor_after_the_other_and_never_lowered() -> No
     )
 
 
+def test_one_role_alone_judges_the_hosts_that_it_looked_at() -> None:
+    """A play may give it to some of them only, whose look was left out."""
+    view = {"view": {"api_names": [], "cni_kind": "flannel", **BALANCED}}
+    look = {**UNTOUCHED, "node": "other"}
+    hostvars: dict[str, Any] = {host: {"__cluster__view": view} for host in ("w1", "w2", "w3")}
+    hostvars["w1"]["__cluster__running"] = look
+    hostvars["w2"]["__cluster__running"] = {"skipped": True}
+    (found,) = running_findings(list(hostvars), hostvars, [], [], "kubelet").values()
+    assert "is the node other, and its kubelet would register as w1" in found[0]
+    assert running_findings(list(hostvars), hostvars, [], [], "cni") == {}
+
+
 NOTHING = {"data": False, "members": None, "empty": None}
 SILENT = {**NOTHING, "data": True}
 SERVES = {"data": True, "members": [{}], "empty": False}
